@@ -1,0 +1,168 @@
+"""A network as plain SI arrays: what every solver and every backend works from.
+
+Nothing here knows Brian2 objects, units or models. Voltages and currents are in the normal form of
+:mod:`brian_qif.equations.normal_form`; times are in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SourceNode:
+    """Neurons whose spikes are given: a ``SpikeGeneratorGroup``.
+
+    ``times`` (seconds, ascending) and ``units`` list its spikes. ``size`` is the number of neurons.
+    """
+
+    name: str
+    size: int
+    times: np.ndarray
+    units: np.ndarray
+
+
+@dataclass(frozen=True)
+class NeuronNode:
+    """Neurons that follow one normal form, with the state in which they start.
+
+    ``kind`` is "lif", "qif" or "leaky" (the LIF without a threshold); ``v`` and ``current`` are the
+    initial state, one value per neuron. ``threshold`` and ``reset`` are used by "lif" alone.
+    The user's voltage is ``v_offset + v_scale * v`` and the user's current ``current_scale * current``.
+    """
+
+    name: str
+    size: int
+    kind: str
+    tau_m: float
+    tau_s: float
+    v: np.ndarray
+    current: np.ndarray
+    threshold: float = np.inf
+    reset: float = np.nan
+    v_offset: float = 0.0
+    v_scale: float = 1.0
+    current_scale: float = 1.0
+
+    @property
+    def spikes(self) -> bool:
+        return self.kind != "leaky"
+
+
+@dataclass(frozen=True)
+class Pathway:
+    """Synapses from one node to another; an arriving spike adds ``weights[s]`` to the target's current.
+
+    ``source`` and ``target`` index ``NetworkPlan.nodes``; ``pre``, ``post``, ``weights`` and ``delays`` have
+    one entry per synapse, in Brian2's order. Weights are in the target's normal form.
+
+    A *fan* is the set of synapses of one presynaptic neuron that share one delay, so a spike causes one
+    arrival per fan. Fans are stored one after the other: ``order`` lists the synapses fan by fan, fan ``f``
+    holds ``order[fan_start[f]:fan_start[f + 1]]`` with delay ``fan_delay[f]``, and neuron ``i`` owns the fans
+    ``fan_pointer[i]`` to ``fan_pointer[i + 1] - 1``.
+    """
+
+    name: str
+    source: int
+    target: int
+    source_size: int
+    pre: np.ndarray
+    post: np.ndarray
+    weights: np.ndarray
+    delays: np.ndarray
+
+    @cached_property
+    def _layout(self):
+        order = np.lexsort((np.arange(len(self.pre)), self.delays, self.pre))
+        pre, delays = self.pre[order], self.delays[order]
+        new_fan = np.ones(len(order), dtype=bool)
+        new_fan[1:] = (pre[1:] != pre[:-1]) | (delays[1:] != delays[:-1])
+        first = np.flatnonzero(new_fan)
+        start = np.append(first, len(order)).astype(np.int64)
+        pointer = np.searchsorted(pre[first], np.arange(self.source_size + 1)).astype(np.int64)
+        return order, start, delays[first], pointer
+
+    @property
+    def order(self) -> np.ndarray:
+        return self._layout[0]
+
+    @property
+    def fan_start(self) -> np.ndarray:
+        return self._layout[1]
+
+    @property
+    def fan_delay(self) -> np.ndarray:
+        return self._layout[2]
+
+    @property
+    def fan_pointer(self) -> np.ndarray:
+        return self._layout[3]
+
+    def with_values(self, weights=None, delays=None) -> Pathway:
+        """The same synapses with other weights or delays; the fans are kept where the delays are."""
+        changed = replace(
+            self,
+            weights=self.weights if weights is None else weights,
+            delays=self.delays if delays is None else delays,
+        )
+        if delays is None and "_layout" in self.__dict__:
+            changed.__dict__["_layout"] = self._layout
+        return changed
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """Nodes (sources first, then neurons), the pathways between them, and the time at which it starts.
+
+    ``components`` lists the strongly connected sets of neuron nodes in an order in which every set follows
+    all sets that it hears: each is simulated over the whole trial before the next.
+    """
+
+    nodes: tuple[SourceNode | NeuronNode, ...]
+    pathways: tuple[Pathway, ...]
+    start: float = 0.0
+    components: tuple[tuple[int, ...], ...] = field(default=())
+
+    def __post_init__(self):
+        if not self.components:
+            object.__setattr__(self, "components", _components(self.nodes, self.pathways))
+
+    def index(self, name: str) -> int:
+        return [node.name for node in self.nodes].index(name)
+
+    def replacing(self, nodes=None, pathways=None) -> NetworkPlan:
+        """The same wiring with other values: ``nodes`` and ``pathways`` map an index to its new entry."""
+        nodes, pathways = nodes or {}, pathways or {}
+        return replace(
+            self,
+            nodes=tuple(nodes.get(k, node) for k, node in enumerate(self.nodes)),
+            pathways=tuple(pathways.get(k, pathway) for k, pathway in enumerate(self.pathways)),
+        )
+
+
+def _components(nodes, pathways) -> tuple[tuple[int, ...], ...]:
+    """Strongly connected components of the neuron nodes, upstream ones first."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    neurons = [k for k, node in enumerate(nodes) if isinstance(node, NeuronNode)]
+    links = {(p.source, p.target) for p in pathways if p.source in neurons}
+    size = len(nodes)
+    rows, columns = zip(*links, strict=True) if links else ((), ())
+    graph = coo_matrix((np.ones(len(links)), (rows, columns)), shape=(size, size))
+    _, label = connected_components(graph, directed=True, connection="strong")
+    members: dict[int, list[int]] = {}
+    for k in neurons:
+        members.setdefault(label[k], []).append(k)
+    waits_for = {c: {label[a] for a, b in links if label[b] == c and label[a] != c} for c in members}
+    ordered: list[tuple[int, ...]] = []
+    done: set[int] = set()
+    while len(done) < len(members):
+        ready = [c for c in members if c not in done and waits_for[c] <= done]
+        for c in ready:
+            ordered.append(tuple(members[c]))
+        done.update(ready)
+    return tuple(ordered)

@@ -1,0 +1,123 @@
+"""What a backend of the event-driven solver offers: a forward and a reverse sweep over one plan.
+
+A backend is registered under a name. :meth:`Backend.prepare` packs a plan once; the prepared network is
+immutable and may be used by many threads at a time, one sample each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from brian_qif.plan.network_plan import NetworkPlan
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run has to deliver.
+
+    ``duration`` in seconds. ``averages`` maps the index of a node to a rate b (1/second): deliver the integral
+    of ``v(t) exp(-b (t - start))`` over the trial for each of its neurons (normal form).
+    """
+
+    duration: float
+    averages: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass
+class Record:
+    """The outcome of a forward sweep, and all that the reverse sweep needs to go back.
+
+    ``spike_times`` and ``spike_units``: one array per node of the plan, in time order. ``averages``: one array
+    for each requested node. ``history`` belongs to the backend.
+    """
+
+    spike_times: list[np.ndarray]
+    spike_units: list[np.ndarray]
+    averages: dict[int, np.ndarray]
+    history: object
+
+
+@dataclass
+class Seeds:
+    """Derivatives of the loss with respect to what the record delivered.
+
+    ``spike_times[node]`` is aligned with ``Record.spike_times[node]``; a node that the loss does not use is absent.
+    """
+
+    spike_times: dict[int, np.ndarray] = field(default_factory=dict)
+    averages: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which slopes the reverse sweep has to deliver: pathway indices and node indices."""
+
+    weights: frozenset[int] = frozenset()
+    delays: frozenset[int] = frozenset()
+    spike_times: frozenset[int] = frozenset()
+    initial: frozenset[int] = frozenset()
+
+
+@dataclass
+class Slopes:
+    """Derivatives of the loss, in normal form.
+
+    ``weights`` and ``delays``: one value per synapse in the order of the pathway. ``spike_times``: for a source
+    node, one value per spike of ``Record.spike_times``. ``initial``: for a neuron node the pair (slope with
+    respect to v, slope with respect to the current).
+    """
+
+    weights: dict[int, np.ndarray] = field(default_factory=dict)
+    delays: dict[int, np.ndarray] = field(default_factory=dict)
+    spike_times: dict[int, np.ndarray] = field(default_factory=dict)
+    initial: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+
+class PreparedNetwork(Protocol):
+    """A plan, packed for a backend."""
+
+    def forward(self, request: Request, stimuli: dict[int, tuple[np.ndarray, np.ndarray]] | None = None) -> Record:
+        """Simulate one trial; ``stimuli`` replaces the (times, units) of source nodes for this trial."""
+
+    def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
+        """Carry the seeds back through the recorded trial."""
+
+
+class Backend(Protocol):
+    """Runs the event-driven sweeps. ``refusal`` says why a plan cannot be run here, or None."""
+
+    name: str
+
+    def refusal(self, plan: NetworkPlan) -> str | None: ...
+
+    def prepare(self, plan: NetworkPlan) -> PreparedNetwork: ...
+
+
+class GrazingSpikeError(ArithmeticError):
+    """A voltage touched its threshold with (nearly) zero slope: the spike time has no bounded derivative."""
+
+
+_backends: dict[str, Backend] = {}
+
+
+def register_backend(backend: Backend) -> None:
+    """Make a backend known under its name."""
+    _backends[backend.name] = backend
+
+
+def find_backend(name: str) -> Backend:
+    """The backend of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists those that there are.
+    """
+    try:
+        return _backends[name]
+    except KeyError:
+        known = ", ".join(repr(known) for known in sorted(_backends))
+        raise ValueError(f"There is no backend '{name}' for the event-driven solver; there are {known}.") from None
