@@ -44,7 +44,15 @@ class NormalForm:
     @property
     def symbols(self) -> set[str]:
         """Names of the parameters and constants on which the normal form depends."""
-        parts = (self.tau_m, self.tau_s, self.v_offset, self.v_scale, self.current_scale, self.threshold, self.reset)
+        parts = (
+            self.tau_m,
+            self.tau_s,
+            self.v_offset,
+            self.v_scale,
+            self.current_scale,
+            self.threshold,
+            self.reset,
+        )
         return {symbol.name for part in parts if part is not None for symbol in part.free_symbols}
 
 
@@ -93,7 +101,9 @@ def recognise(
         tau_m, v_scale = 1 / root, root / quadratic
         kind = "qif"
         form = dict(
-            v_offset=(-linear - root) / (2 * quadratic), v_scale=v_scale, current_scale=v_scale / (drive * tau_m)
+            v_offset=(-linear - root) / (2 * quadratic),
+            v_scale=v_scale,
+            current_scale=v_scale / (drive * tau_m),
         )
     if kind == "qif" and not spike_at_infinity:
         raise UnsupportedModelError(
@@ -113,7 +123,9 @@ def _symbol(name: str) -> sympy.Symbol:
 
 def _right_hand_sides(equations: Equations) -> dict[str, sympy.Expr]:
     if equations.is_stochastic:
-        raise UnsupportedModelError("The equations contain noise (xi); the event-driven solver is deterministic.")
+        raise UnsupportedModelError(
+            "The equations contain noise (xi); the event-driven solver is deterministic."
+        )
     rates = {
         name: str_to_sympy(str(expression))
         for name, expression in equations.get_substituted_expressions()
@@ -137,7 +149,9 @@ def _find_current(rates: dict[str, sympy.Expr]) -> str:
             return name
     described = "; ".join(f"d{name}/dt = {rate}" for name, rate in rates.items())
     raise UnsupportedModelError(
-        "None of the equations is that of an exponentially decaying synaptic current, dI/dt = -I/tau_s: " + described + "."
+        "None of the equations is that of an exponentially decaying synaptic current, dI/dt = -I/tau_s: "
+        + described
+        + "."
     )
 
 
@@ -147,7 +161,9 @@ def _coefficients(rate: sympy.Expr, voltage: str, current: str):
     try:
         polynomial = sympy.Poly(sympy.expand(rate), v, current_symbol)
     except sympy.PolynomialError as error:
-        raise UnsupportedModelError(f"d{voltage}/dt = {rate} is not a polynomial in '{voltage}' and '{current}'.") from error
+        raise UnsupportedModelError(
+            f"d{voltage}/dt = {rate} is not a polynomial in '{voltage}' and '{current}'."
+        ) from error
     known = {(2, 0): 0, (1, 0): 0, (0, 0): 0, (0, 1): 0}
     for powers, coefficient in polynomial.terms():
         term = coefficient * v ** powers[0] * current_symbol ** powers[1]
@@ -158,7 +174,9 @@ def _coefficients(rate: sympy.Expr, voltage: str, current: str):
             )
         extra = {str(symbol) for symbol in coefficient.free_symbols} & {"t", "dt"}
         if extra:
-            raise UnsupportedModelError(f"The term {term} of d{voltage}/dt depends on {', '.join(sorted(extra))}.")
+            raise UnsupportedModelError(
+                f"The term {term} of d{voltage}/dt depends on {', '.join(sorted(extra))}."
+            )
         known[powers] = coefficient
     for powers, word in (((1, 0), voltage), ((0, 1), current)):
         if known[powers] == 0:

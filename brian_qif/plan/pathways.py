@@ -24,12 +24,18 @@ def read_pathways(
     """
     source, target = (_node_index(synapses, end, nodes) for end in ("source", "target"))
     if target not in forms:
-        raise NotImplementedError(f"'{synapses.name}' ends at '{nodes[target].name}', whose neurons have no synaptic current.")
+        raise NotImplementedError(
+            f"'{synapses.name}' ends at '{nodes[target].name}', whose neurons have no synaptic current."
+        )
     if synapses.equations.diff_eq_names:
         names = ", ".join(sorted(synapses.equations.diff_eq_names))
-        raise NotImplementedError(f"'{synapses.name}' has differential equations ({names}); its synapses must be static.")
+        raise NotImplementedError(
+            f"'{synapses.name}' has differential equations ({names}); its synapses must be static."
+        )
     if synapses.summed_updaters:
-        raise NotImplementedError(f"'{synapses.name}' has summed variables; only on_pre statements are supported.")
+        raise NotImplementedError(
+            f"'{synapses.name}' has summed variables; only on_pre statements are supported."
+        )
     pre = np.array(synapses.variables["_synaptic_pre"].get_value(), dtype=np.int64)
     post = np.array(synapses.variables["_synaptic_post"].get_value(), dtype=np.int64)
     if len(pre) == 0:
@@ -64,7 +70,9 @@ def read_pathways(
 def _node_index(synapses: Synapses, end: str, nodes) -> int:
     group = getattr(synapses, end)
     if isinstance(group, Subgroup):
-        raise NotImplementedError(f"'{synapses.name}' connects a part of a group ('{group.name}'); connect whole groups.")
+        raise NotImplementedError(
+            f"'{synapses.name}' connects a part of a group ('{group.name}'); connect whole groups."
+        )
     names = [node.name for node in nodes]
     if group.name not in names:
         raise ValueError(f"'{synapses.name}' connects '{group.name}', which is not part of the network.")
@@ -90,4 +98,6 @@ def _weight_variable(synapses: Synapses, code: str, current: str) -> str:
 def _require_finite(synapses: Synapses, variable: str, weights: np.ndarray):
     bad = np.flatnonzero(~np.isfinite(weights))
     if len(bad):
-        raise ValueError(f"'{synapses.name}': {variable}[{bad[0]}] is {weights[bad[0]]}; weights must be finite.")
+        raise ValueError(
+            f"'{synapses.name}': {variable}[{bad[0]}] is {weights[bad[0]]}; weights must be finite."
+        )

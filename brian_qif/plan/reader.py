@@ -53,7 +53,9 @@ class NetworkReading:
         names = [node.name for node in self.plan.nodes]
         name = getattr(group, "name", group)
         if name not in names:
-            raise ValueError(f"'{name}' is not part of the network, which holds {', '.join(names) or 'nothing'}.")
+            raise ValueError(
+                f"'{name}' is not part of the network, which holds {', '.join(names) or 'nothing'}."
+            )
         return names.index(name)
 
 
@@ -122,7 +124,11 @@ def _sort_objects(network: Network):
         elif isinstance(item, Synapses):
             synapses.append(item)
         elif not isinstance(item, _MONITORS) and not _is_part(item, network):
-            hint = "connect the whole group" if isinstance(item, Subgroup) else "give its spikes by a SpikeGeneratorGroup"
+            hint = (
+                "connect the whole group"
+                if isinstance(item, Subgroup)
+                else "give its spikes by a SpikeGeneratorGroup"
+            )
             refused.append(f"{type(item).__name__} '{item.name}' ({hint})")
     for group in neurons:
         extra = [part for part in group.contained_objects if type(part).__name__ not in _GROUP_PARTS]
@@ -153,9 +159,13 @@ def _read_source(group: SpikeGeneratorGroup) -> SourceNode:
 def _read_form(group: NeuronGroup) -> NormalForm:
     at_infinity = bool(getattr(group, "spike_at_infinity", False))
     if not at_infinity and group._refractory is not False:
-        raise NotImplementedError(f"'{group.name}' has a refractory period, which the event-driven solver does not know.")
+        raise NotImplementedError(
+            f"'{group.name}' has a refractory period, which the event-driven solver does not know."
+        )
     try:
-        return recognise(group.equations, group.events.get("spike"), group.event_codes.get("spike"), at_infinity)
+        return recognise(
+            group.equations, group.events.get("spike"), group.event_codes.get("spike"), at_infinity
+        )
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"'{group.name}': {error}") from error
 
@@ -164,7 +174,9 @@ def _read_neurons(group: NeuronGroup, form: NormalForm, namespace) -> NeuronNode
     value = parameter_values(group, form, namespace)
     for name in ("tau_m", "tau_s"):
         if not value[name] > 0 or not np.isfinite(value[name]):
-            raise ValueError(f"'{group.name}': {name} = {value[name]} s; a time constant is positive and finite.")
+            raise ValueError(
+                f"'{group.name}': {name} = {value[name]} s; a time constant is positive and finite."
+            )
     if form.kind == "qif" and abs(value["tau_m"] / (2 * value["tau_s"]) - 1) > RATIO_TOLERANCE:
         raise UnsupportedModelError(
             f"'{group.name}': tau_m = {value['tau_m']} s and tau_s = {value['tau_s']} s; the closed form of the quadratic "
@@ -204,7 +216,11 @@ def _refuse_undefined(group, form, voltage, current):
 
 def _check_threshold(group, node):
     if not node["reset"] < node["threshold"]:
-        raise ValueError(f"'{group.name}': the reset lies at or above the threshold, so a spike would never end.")
+        raise ValueError(
+            f"'{group.name}': the reset lies at or above the threshold, so a spike would never end."
+        )
     above = np.flatnonzero(node["v"] >= node["threshold"])
     if len(above):
-        raise ValueError(f"'{group.name}': neuron {above[0]} starts at or above its threshold; start it below.")
+        raise ValueError(
+            f"'{group.name}': neuron {above[0]} starts at or above its threshold; start it below."
+        )

@@ -37,7 +37,9 @@ def _number(group: NeuronGroup, name: str, namespace: dict | None) -> float:
     if isinstance(resolved, Constant):
         return float(resolved.get_value())
     if not hasattr(resolved, "get_value"):
-        raise NotImplementedError(f"'{group.name}': '{name}' is a {type(resolved).__name__}; the solver needs a constant.")
+        raise NotImplementedError(
+            f"'{group.name}': '{name}' is a {type(resolved).__name__}; the solver needs a constant."
+        )
     values = np.unique(np.atleast_1d(resolved.get_value()))
     if len(values) != 1:
         raise NotImplementedError(

@@ -103,7 +103,9 @@ class LinearNeurons:
         tau_m, tau_s = self.node.tau_m, self.node.tau_s
         slope_v, slope_current = adjoint
         response = current_response(step, tau_m, tau_s)
-        return np.array([np.exp(-step / tau_m) * slope_v, np.exp(-step / tau_s) * slope_current + response * slope_v])
+        return np.array(
+            [np.exp(-step / tau_m) * slope_v, np.exp(-step / tau_s) * slope_current + response * slope_v]
+        )
 
     def spike_adjoint(self, state: np.ndarray, neuron: int, adjoint: np.ndarray, seed: float) -> None:
         """Eq. (jump): ``state`` is the state before the reset, ``seed`` the slope with respect to the spike time."""

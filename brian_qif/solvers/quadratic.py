@@ -73,7 +73,9 @@ class QuadraticNeurons:
         p, q, current = state
         decay, r = np.exp(-step / self.node.tau_m), -np.expm1(-step / self.node.tau_m)
         cosine, ratio = stumpff(current * r**2)
-        return np.array([decay * (cosine * p + current * r * ratio * q), cosine * q - r * ratio * p, decay**2 * current])
+        return np.array(
+            [decay * (cosine * p + current * r * ratio * q), cosine * q - r * ratio * p, decay**2 * current]
+        )
 
     def crossings(self, state: np.ndarray, after: np.ndarray, step: float) -> dict[int, float]:
         """Time of the zero of q for each neuron that has one within the step; q = 0 at its start is the last spike."""
@@ -106,7 +108,7 @@ class QuadraticNeurons:
         decay, r = np.exp(-step / self.node.tau_m), -np.expm1(-step / self.node.tau_m)
         z = current * r**2
         cosine, ratio = stumpff(z)
-        cosine_slope, ratio_slope = -r**2 * ratio / 2, r**2 * stumpff_slope(z)
+        cosine_slope, ratio_slope = -(r**2) * ratio / 2, r**2 * stumpff_slope(z)
         p_by_current = decay * (cosine_slope * p + r * (ratio + current * ratio_slope) * q)
         q_by_current = cosine_slope * q - r * ratio_slope * p
         return np.array(
@@ -123,7 +125,9 @@ class QuadraticNeurons:
 
     def arrival_slopes(self, state: np.ndarray, adjoint: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Slope of the loss with respect to the time of an arrival, per unit of weight."""
-        return adjoint[2, targets] / self.node.tau_s - state[1, targets] * adjoint[0, targets] / self.node.tau_m
+        return (
+            adjoint[2, targets] / self.node.tau_s - state[1, targets] * adjoint[0, targets] / self.node.tau_m
+        )
 
     def initial_slopes(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Through the chart in which the state began: (v, 1) or (1, 1/v)."""

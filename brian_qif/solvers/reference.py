@@ -17,8 +17,7 @@ import numpy as np
 from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, SourceNode
 from brian_qif.solvers.linear import LinearNeurons
 from brian_qif.solvers.quadratic import QuadraticNeurons
-from brian_qif.solvers.sweeps import Record, Request, Seeds, Slopes, Wanted, register_backend
-
+from brian_qif.solvers.sweeps import Record, Request, Seeds, Slopes, Wanted
 
 BLOCK = 64
 MOST_EVENTS = 10_000_000
@@ -50,7 +49,9 @@ class ComponentHistory:
     def open_block(self, network: ReferenceNetwork, states: dict[int, np.ndarray]) -> None:
         """Before every ``BLOCK``-th event, keep a copy of the states and rescale them in place."""
         if len(self.events) >= MOST_EVENTS:
-            raise RuntimeError(f"More than {MOST_EVENTS} events in one trial: the network's activity has no bound.")
+            raise RuntimeError(
+                f"More than {MOST_EVENTS} events in one trial: the network's activity has no bound."
+            )
         if len(self.events) % BLOCK == 0:
             self.checkpoints.append({k: state.copy() for k, state in states.items()})
             for k, state in states.items():
@@ -76,7 +77,8 @@ class ReferenceNetwork:
             if isinstance(node, NeuronNode)
         }
         self.outgoing = {
-            k: [n for n, pathway in enumerate(plan.pathways) if pathway.source == k] for k in range(len(plan.nodes))
+            k: [n for n, pathway in enumerate(plan.pathways) if pathway.source == k]
+            for k in range(len(plan.nodes))
         }
 
     def forward(self, request: Request, stimuli=None, sample_times=()) -> Record:
@@ -104,7 +106,9 @@ class ReferenceNetwork:
         if event.fan >= 0:
             pathway = self.plan.pathways[event.pathway]
             synapses = self.synapses(event)
-            self.neurons[pathway.target].arrive(states[pathway.target], pathway.post[synapses], pathway.weights[synapses])
+            self.neurons[pathway.target].arrive(
+                states[pathway.target], pathway.post[synapses], pathway.weights[synapses]
+            )
         elif event.neuron >= 0:
             self.neurons[event.node].spike(states[event.node], event.neuron)
 
@@ -250,6 +254,3 @@ class ReferenceBackend:
 
     def prepare(self, plan: NetworkPlan) -> ReferenceNetwork:
         return ReferenceNetwork(plan)
-
-
-register_backend(ReferenceBackend())
