@@ -138,7 +138,8 @@ class CrossEntropyLoss:
     """Softmax cross-entropy on the voltage of a readout, averaged over the trial.
 
     The output of neuron k is ``gain * int v_k(t) w(t) dt / int w(t) dt`` with the weight
-    ``w(t) = exp(-t/weight_time)``, t counted from the start of the trial; its integral between events is taken in closed form.
+    ``w(t) = exp(-t/weight_time)``, t counted from the start of the trial; its
+    integral between events is taken in closed form.
 
     Parameters
     ----------
