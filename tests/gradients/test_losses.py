@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from brian2 import Network, SpikeGeneratorGroup, Synapses, ms, mV, second
 from brian2.units import DimensionMismatchError
+from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 from brian_qif import CrossEntropyLoss, EventSolver, SpikeFunctionLoss, SpikeGradient, SpikeTimeLoss
-from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 SOLVER = EventSolver(backend="reference")
 
@@ -123,7 +123,9 @@ class TestMisuse:
         loss = SpikeTimeLoss(case[3], target=12 * ms)
         with pytest.raises(NotImplementedError) as caught:
             SpikeGradient(case[0], loss, [case[4].w])
-        assert str(caught.value) == "SpikeTimeLoss needs a NeuronGroup that spikes; 'readout' does not follow a threshold."
+        assert (
+            str(caught.value) == "SpikeTimeLoss needs a NeuronGroup that spikes; 'readout' does not follow a threshold."
+        )
 
     def test_average_of_spiking_neurons(self, case):
         loss = CrossEntropyLoss(case[2], label=0)
