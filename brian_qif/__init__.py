@@ -1,5 +1,6 @@
 """Exact spike-time gradients for spiking networks written in Brian2."""
 
+import brian_qif.codegen.backend  # registers the backend "cpp"
 import brian_qif.preferences  # noqa: F401  (registers the preferences)
 from brian_qif._version import __version__
 from brian_qif.gradients.check import GradientCheckError, GradientReport, check_gradient

@@ -8,7 +8,7 @@ prefs.codegen.target = "numpy"
 BrianLogger.suppress_name("unused_brian_object")
 
 
-@pytest.fixture(params=["reference"])
+@pytest.fixture(params=["reference", "cpp"])
 def backend(request):
     """Each backend of the event-driven solver."""
     return request.param

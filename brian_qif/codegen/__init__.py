@@ -1,1 +1,1 @@
-
+"""Backends: generated C++ of the event-driven sweeps."""

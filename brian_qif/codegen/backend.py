@@ -1,0 +1,234 @@
+"""The backend "cpp": generated C++ behind the interface of :mod:`brian_qif.solvers.sweeps`."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
+
+import numpy as np
+
+from brian_qif.codegen.compiler import CompilerError, find_compiler, load_library
+from brian_qif.codegen.source import FAMILIES, NUMBERS, event_source
+from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway
+from brian_qif.solvers.sweeps import GrazingSpikeError, Record, Request, Seeds, Slopes, Wanted, register_backend
+
+_NOT_FINITE, _TOO_MANY_EVENTS, _GRAZING = 1, 2, 3
+_REALS, _INTEGERS = POINTER(c_double), POINTER(c_int64)
+
+# Result and arguments of each function of templates/interface.hpp.
+_SIGNATURES = {
+    "network_create": (c_void_p, []),
+    "network_destroy": (None, [c_void_p]),
+    "network_add_source": (None, [c_void_p, c_int64]),
+    "network_add_neurons": (None, [c_void_p, c_int, c_int, c_int64, _REALS, _REALS, _REALS]),
+    "network_add_pathway": (None, [c_void_p, c_int, c_int, *[_INTEGERS] * 4, *[_REALS] * 3]),
+    "network_add_component": (None, [c_void_p, c_int64, _INTEGERS]),
+    "run_create": (c_void_p, [c_void_p]),
+    "run_destroy": (None, [c_void_p]),
+    "run_set_source": (None, [c_void_p, c_int, c_int64, _REALS, _INTEGERS]),
+    "run_forward": (c_int, [c_void_p, c_double, c_double, _REALS]),
+    "run_spike_count": (c_int64, [c_void_p, c_int]),
+    "run_read_spikes": (None, [c_void_p, c_int, _REALS, _INTEGERS]),
+    "run_read_average": (None, [c_void_p, c_int, _REALS]),
+    "run_seed_spikes": (None, [c_void_p, c_int, _REALS]),
+    "run_seed_average": (None, [c_void_p, c_int, _REALS]),
+    "run_want_pathway": (None, [c_void_p, c_int, _REALS, _REALS]),
+    "run_want_node": (None, [c_void_p, c_int, c_int, _REALS, _REALS]),
+    "run_reverse": (c_int, [c_void_p]),
+    "run_read_spike_slopes": (None, [c_void_p, c_int, _REALS]),
+    "run_failure": (None, [c_void_p, _INTEGERS, _REALS]),
+}
+
+
+def _load(plan: NetworkPlan) -> ctypes.CDLL:
+    library = load_library(event_source(plan))
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _reals(array: np.ndarray | None):
+    return None if array is None else array.ctypes.data_as(_REALS)
+
+
+def _integers(array: np.ndarray):
+    return array.ctypes.data_as(_INTEGERS)
+
+
+class _PackedPathway:
+    """The arrays of a pathway in the order of its fans, as the generated code reads them."""
+
+    def __init__(self, pathway: Pathway):
+        order = pathway.order
+        self.identity = bool(np.array_equal(order, np.arange(len(order))))
+        self.order = order
+        self.pointer, self.start = pathway.fan_pointer, pathway.fan_start
+        self.delay = np.ascontiguousarray(pathway.fan_delay, dtype=float)
+        self.targets = np.ascontiguousarray(pathway.post[order], dtype=np.int64)
+        self.weights = np.ascontiguousarray(pathway.weights[order], dtype=float)
+        first, last = self.start[:-1], self.start[1:] - 1
+        breaks = np.concatenate([[0], np.cumsum(np.diff(self.targets) != 1)])
+        self.first_target = np.where(breaks[first] == breaks[last], self.targets[first], -1)
+        self.largest = np.maximum.reduceat(np.abs(self.weights), first)
+
+    def synapse_order(self, values: np.ndarray) -> np.ndarray:
+        """Values in the order of the fans, put into that of the synapses."""
+        if self.identity:
+            return values
+        result = np.empty_like(values)
+        result[self.order] = values
+        return result
+
+
+class CompiledNetwork:
+    """A plan in the memory of the generated code; read-only, so that threads may share it."""
+
+    def __init__(self, plan: NetworkPlan):
+        self.plan = plan
+        self.library = _load(plan)
+        self.pathways = [_PackedPathway(pathway) for pathway in plan.pathways]
+        self._alive: list[np.ndarray] = []  # arrays that the generated code points to
+        self.handle = self.library.network_create()
+        for node in plan.nodes:
+            self._add_node(node)
+        for pathway, packed in zip(plan.pathways, self.pathways, strict=True):
+            self.library.network_add_pathway(
+                self.handle,
+                pathway.source,
+                pathway.target,
+                *map(_integers, (packed.pointer, packed.start, packed.first_target, packed.targets)),
+                *map(_reals, (packed.delay, packed.weights, packed.largest)),
+            )
+        for component in plan.components:
+            self.library.network_add_component(
+                self.handle, len(component), _integers(np.array(component, dtype=np.int64))
+            )
+
+    def __del__(self):
+        if getattr(self, "handle", None):
+            self.library.network_destroy(self.handle)
+
+    def _add_node(self, node) -> None:
+        if not isinstance(node, NeuronNode):
+            self.library.network_add_source(self.handle, node.size)
+            return
+        numbers = np.array([node.tau_m, node.tau_s, node.threshold, node.reset])
+        state = [np.ascontiguousarray(values, dtype=float) for values in (node.v, node.current)]
+        self._alive += state
+        kind = NUMBERS[FAMILIES[node.kind]]
+        self.library.network_add_neurons(self.handle, kind, node.spikes, node.size, *map(_reals, (numbers, *state)))
+
+    def forward(self, request: Request, stimuli=None) -> Record:
+        """Simulate one trial; see :class:`~brian_qif.solvers.sweeps.PreparedNetwork`."""
+        run = _Run(self)
+        end = self.plan.start + request.duration
+        for k, node in enumerate(self.plan.nodes):
+            if not isinstance(node, NeuronNode):
+                times, units = (stimuli or {}).get(k, (node.times, node.units))
+                inside = slice(np.searchsorted(times, self.plan.start), np.searchsorted(times, end, side="right"))
+                run.set_source(k, times[inside], units[inside])
+        return run.forward(request)
+
+    def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
+        """Carry the seeds back; see :class:`~brian_qif.solvers.sweeps.PreparedNetwork`."""
+        return record.history.reverse(record, seeds, wanted)
+
+    def failure(self, run: int, outcome: int) -> Exception:
+        """The exception that a failed sweep stands for."""
+        where, when = np.empty(2, dtype=np.int64), np.empty(1)
+        self.library.run_failure(run, _integers(where), _reals(when))
+        if outcome == _GRAZING:
+            name = self.plan.nodes[where[0]].name
+            return GrazingSpikeError(
+                f"Neuron {where[1]} of '{name}' only grazes its threshold at {when[0]} s; "
+                "its spike time has no bounded derivative."
+            )
+        if outcome == _TOO_MANY_EVENTS:
+            return RuntimeError(
+                f"The trial has more than 10000000 events at {when[0]} s: the network's activity has no bound."
+            )
+        return FloatingPointError(f"The state of '{self.plan.nodes[where[0]].name}' is not finite at {when[0]} s.")
+
+
+class _Run:
+    """One trial in the memory of the generated code, kept for its reverse sweep."""
+
+    def __init__(self, network: CompiledNetwork):
+        self.network, self.library = network, network.library
+        self.handle = self.library.run_create(network.handle)
+        self._lock = threading.Lock()
+
+    def __del__(self):
+        if getattr(self, "handle", None):
+            self.library.run_destroy(self.handle)
+
+    def set_source(self, node: int, times: np.ndarray, units: np.ndarray) -> None:
+        times, units = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(units, dtype=np.int64)
+        self.library.run_set_source(self.handle, node, len(times), _reals(times), _integers(units))
+
+    def forward(self, request: Request) -> Record:
+        plan = self.network.plan
+        rates = np.full(len(plan.nodes), np.nan)
+        rates[list(request.averages)] = list(request.averages.values())
+        outcome = self.library.run_forward(self.handle, plan.start, request.duration, _reals(rates))
+        if outcome:
+            raise self.network.failure(self.handle, outcome)
+        times, units = [], []
+        for k in range(len(plan.nodes)):
+            count = self.library.run_spike_count(self.handle, k)
+            times.append(np.empty(count))
+            units.append(np.empty(count, dtype=np.int64))
+            self.library.run_read_spikes(self.handle, k, _reals(times[-1]), _integers(units[-1]))
+        averages = {k: np.empty(plan.nodes[k].size) for k in request.averages}
+        for k, values in averages.items():
+            self.library.run_read_average(self.handle, k, _reals(values))
+        return Record(times, units, averages, self)
+
+    def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
+        plan, pathways = self.network.plan, self.network.pathways
+        spike_seeds = {k: np.ascontiguousarray(seed, dtype=float) for k, seed in seeds.spike_times.items()}
+        average_seeds = {k: np.ascontiguousarray(seed, dtype=float) for k, seed in seeds.averages.items()}
+        weights = {k: np.zeros(len(pathways[k].weights)) for k in wanted.weights}
+        delays = {k: np.zeros(len(pathways[k].weights)) for k in wanted.delays}
+        initial = {k: (np.empty(plan.nodes[k].size), np.empty(plan.nodes[k].size)) for k in wanted.initial}
+        with self._lock:
+            for k in range(len(plan.nodes)):
+                self.library.run_seed_spikes(self.handle, k, _reals(spike_seeds.get(k)))
+                self.library.run_seed_average(self.handle, k, _reals(average_seeds.get(k)))
+                v, current = initial.get(k, (None, None))
+                self.library.run_want_node(self.handle, k, k in wanted.spike_times, _reals(v), _reals(current))
+            for k in range(len(pathways)):
+                self.library.run_want_pathway(self.handle, k, _reals(weights.get(k)), _reals(delays.get(k)))
+            outcome = self.library.run_reverse(self.handle)
+            if outcome:
+                raise self.network.failure(self.handle, outcome)
+            times = {k: np.empty(len(record.spike_times[k])) for k in wanted.spike_times}
+            for k, slopes in times.items():
+                self.library.run_read_spike_slopes(self.handle, k, _reals(slopes))
+        return Slopes(
+            {k: pathways[k].synapse_order(values) for k, values in weights.items()},
+            {k: pathways[k].synapse_order(values) for k, values in delays.items()},
+            times,
+            initial,
+        )
+
+
+class CppBackend:
+    """Generated C++, compiled on first use."""
+
+    name = "cpp"
+
+    def refusal(self, plan: NetworkPlan) -> str | None:
+        try:
+            find_compiler()
+        except CompilerError as error:
+            return str(error)
+        return None
+
+    def prepare(self, plan: NetworkPlan) -> CompiledNetwork:
+        return CompiledNetwork(plan)
+
+
+register_backend(CppBackend())

@@ -1,0 +1,49 @@
+"""The C++ source of the event-driven sweeps for the kinds of neuron that a plan holds."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import jinja2
+
+from brian_qif.codegen.printing import adjoint_statements, flow_statements
+from brian_qif.equations.closed_forms import CLOSED_FORMS
+from brian_qif.plan.network_plan import NetworkPlan, NeuronNode
+from brian_qif.solvers import linear, quadratic
+
+# Which closed form each kind follows, and its number in the generated code.
+FAMILIES = {"lif": "linear", "leaky": "linear", "qif": "quadratic"}
+NUMBERS = {"linear": 0, "quadratic": 1}
+_FORMS = {"linear": CLOSED_FORMS["lif"], "quadratic": CLOSED_FORMS["qif"]}
+_SCALARS = {"linear": ("decay_m", "decay_s", "response"), "quadratic": ("decay", "r")}
+
+
+def event_source(plan: NetworkPlan) -> str:
+    """C++ source that runs a plan; it depends on the kinds of neuron alone, not on sizes or values."""
+    return _render(frozenset(FAMILIES[node.kind] for node in plan.nodes if isinstance(node, NeuronNode)))
+
+
+@lru_cache
+def _render(families: frozenset[str]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("brian_qif.codegen"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    forms = {
+        family: {
+            "state": [symbol.name for symbol in _FORMS[family].state],
+            "scalars": _SCALARS[family],
+            "stumpff": family == "quadratic",
+            "flow": flow_statements(_FORMS[family]),
+            "adjoint": adjoint_statements(_FORMS[family]),
+        }
+        for family in sorted(families)
+    }
+    return environment.get_template("event.cpp").render(
+        forms=forms,
+        grazing_slope=linear.GRAZING_SLOPE,
+        longest_step=quadratic.LONGEST_STEP,
+        largest_phase=quadratic.LARGEST_PHASE,
+    )

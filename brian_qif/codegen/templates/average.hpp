@@ -1,0 +1,39 @@
+// Integral of v(t) exp(-rate t) over a step of a linear neuron, per unit of v and per unit of I at its start.
+
+// phi(u) = (1 - exp(-u))/u
+static real phi(real u) { return u != 0 ? -std::expm1(-u) / u : 1; }
+
+// Divided difference (phi(u) - phi(w))/(u - w), without cancellation.
+static real phi_difference(real u, real w) {
+    const real largest = std::max(u, w);
+    if (largest <= 1) {
+        // phi(u) = sum (-u)^n/(n+1)!; that of u^n is h(n), with h(n+1) = u h(n) + w^n.
+        real sum = 0, h = 1, power = 1, factor = -0.5;
+        for (int n = 1; n <= 20; ++n) {
+            sum += factor * h;
+            power *= w;
+            h = u * h + power;
+            factor *= real(-1) / (n + 2);
+        }
+        return sum;
+    }
+    if (std::abs(u - w) >= 0.5) return (phi(u) - phi(w)) / (u - w);
+    // Mean of phi' between w and u by Gauss-Legendre; there x is too large for phi' to cancel.
+    static const real nodes[] = {0.1252334085114689, 0.3678314989981802, 0.5873179542866175,
+                                 0.7699026741943047, 0.9041172563704748, 0.9815606342467192};
+    static const real weights[] = {0.2491470458134027, 0.2334925365383546, 0.20316742672306573,
+                                   0.16007832854334642, 0.10693932599531907, 0.04717533638651141};
+    real mean = 0;
+    for (int k = 0; k < 6; ++k)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            const real x = (u + w) / 2 + sign * nodes[k] * (u - w) / 2;
+            mean += weights[k] / 2 * (std::exp(-x) * (1 + x) - 1) / (x * x);
+        }
+    return mean;
+}
+
+static void average_coefficients(const Node &node, real step, real rate, real &of_v, real &of_current) {
+    const real u = (1 / node.tau_m + rate) * step, w = (1 / node.tau_s + rate) * step;
+    of_v = step * phi(u);
+    of_current = -step * step / node.tau_m * phi_difference(u, w);
+}

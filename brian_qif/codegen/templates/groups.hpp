@@ -1,0 +1,256 @@
+// Groups of neurons: vectorised flow, crossings, spikes and their adjoints. The state of a group is stored variable by
+// variable, `stride` numbers each.
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+constexpr real INFINITE = std::numeric_limits<real>::infinity();
+constexpr real GRAZING_SLOPE = {{ grazing_slope }};
+constexpr real LONGEST_STEP = {{ longest_step }};
+constexpr real LARGEST_PHASE = {{ largest_phase }};
+
+struct Node {
+    bool is_source, spikes;
+    int kind;  // 0: linear (lif, leaky), 1: quadratic (qif)
+    int64_t size, stride;
+    real tau_m, tau_s, threshold, reset;
+    const real *v, *current;
+};
+
+// exp(-dt/tau_m) and its relatives, shared by all neurons of a group in one step.
+struct Step {
+    real length, decay_m, decay_s, response, r;
+    int terms;  // of the Stumpff functions
+};
+
+static real current_response(real step, real tau_m, real tau_s) {
+    const real x = step * (1 / tau_m - 1 / tau_s);
+    return step / tau_m * std::exp(-step / tau_m) * (x != 0 ? std::expm1(x) / x : 1);
+}
+
+static Step make_step(const Node &node, real length) {
+    Step step;
+    step.length = length;
+    step.terms = 0;
+    if (node.kind == 1) {
+        step.r = -std::expm1(-length / node.tau_m);
+        step.decay_m = 1 - step.r;
+        step.decay_s = step.response = 0;
+    } else {
+        step.r = 0;
+        step.decay_m = std::exp(-length / node.tau_m);
+        step.decay_s = std::exp(-length / node.tau_s);
+        step.response = current_response(length, node.tau_m, node.tau_s);
+    }
+    return step;
+}
+
+static int state_rows(const Node &node) { return node.kind == 1 ? 3 : 2; }
+
+static void initial_state(const Node &node, real *state) {
+    std::fill(state, state + state_rows(node) * node.stride, real(0));
+    for (int64_t n = 0; n < node.size; ++n) {
+        if (node.kind == 1) {
+            const bool large = std::abs(node.v[n]) > 1;
+            state[n] = large ? 1 : node.v[n];
+            state[node.stride + n] = large ? 1 / node.v[n] : 1;
+            state[2 * node.stride + n] = node.current[n];
+        } else {
+            state[n] = node.v[n];
+            state[node.stride + n] = node.current[n];
+        }
+    }
+    // Padding: neurons that rest and never cross.
+    if (node.kind == 1)
+        std::fill(state + node.stride + node.size, state + 2 * node.stride, real(1));
+}
+
+// A flow returns whether some neuron may have crossed; a NaN counts as a crossing, so that it is found.
+
+{% if "linear" in forms %}
+static bool linear_step(const Node &node, const Step &step, const real *__restrict before, real *__restrict after) {
+    const int64_t count = node.stride;
+    const real *__restrict v = before, *__restrict current = before + count;
+    real *__restrict v_after = after, *__restrict current_after = after + count;
+    const real threshold = node.threshold, slope = step.length / node.tau_m;
+    const real decay_m = step.decay_m, decay_s = step.decay_s, response = step.response;
+    int64_t hit = 0;
+#pragma omp simd reduction(| : hit)
+    for (int64_t n = 0; n < count; ++n) {
+        real v1, i1;
+        linear_flow(v[n], current[n], decay_m, decay_s, response, v1, i1);
+        // While v rises towards I > 0 its slope falls, so the tangent at the start bounds the rise.
+        const real bound = v[n] + (current[n] - v[n]) * slope;
+        hit |= int64_t(!(v1 < threshold)) | int64_t(!(bound < threshold));
+        v_after[n] = v1;
+        current_after[n] = i1;
+    }
+    return hit != 0;
+}
+
+// Where v(t) = I(t), the only extremum; infinity where it lies in the past.
+static real time_of_maximum(const Node &node, real v, real current) {
+    const real gap = (current - v) / current, x = -gap * (1 - node.tau_s / node.tau_m);
+    if (current <= 0 || x <= -1) return INFINITE;
+    return (x != 0 ? std::log1p(x) / x : 1) * gap * node.tau_s;
+}
+
+// First upward crossing within a step, by Newton inside a bracket; infinity where there is none.
+static real linear_crossing(const Node &node, real v, real current, real length) {
+    if (v >= node.threshold) return 0;
+    real low = 0, high = length;
+    if (current > v) high = std::min(high, time_of_maximum(node, v, current));
+    const auto excess = [&](real time, real &slope) {
+        const real response = current_response(time, node.tau_m, node.tau_s);
+        const real now = std::exp(-time / node.tau_m) * v + response * current;
+        slope = (std::exp(-time / node.tau_s) * current - now) / node.tau_m;
+        return now - node.threshold;
+    };
+    real slope;
+    if (excess(high, slope) < 0) return INFINITE;
+    excess(0, slope);
+    real time = std::min(high, slope > 0 ? (node.threshold - v) / slope : high / 2);
+    for (int iteration = 0; iteration < 200; ++iteration) {
+        const real gap = excess(time, slope);
+        if (gap == 0) return time;
+        (gap < 0 ? low : high) = time;
+        real next = time - gap / slope;
+        if (!(next > low && next < high)) next = low + (high - low) / 2;
+        if (std::abs(next - time) <= 2 * std::numeric_limits<real>::epsilon() * time) return next;
+        time = next;
+    }
+    return time;
+}
+
+static void linear_step_back(const Node &node, const Step &step, const real *, const real *__restrict adjoint,
+                             real *__restrict before) {
+    const int64_t count = node.stride;
+    const real *__restrict of_v = adjoint, *__restrict of_current = adjoint + count;
+    real *__restrict before_v = before, *__restrict before_current = before + count;
+    const real decay_m = step.decay_m, decay_s = step.decay_s, response = step.response;
+#pragma omp simd
+    for (int64_t n = 0; n < count; ++n) {
+        real a, b;
+        linear_flow_adjoint(0, 0, decay_m, decay_s, response, of_v[n], of_current[n], a, b);
+        before_v[n] = a;
+        before_current[n] = b;
+    }
+}
+{% endif %}
+
+{% if "quadratic" in forms %}
+template <int TERMS>
+static bool quadratic_step(const Node &node, const Step &step, const real *__restrict before, real *__restrict after) {
+    const int64_t count = node.stride;
+    const real *__restrict p = before, *__restrict q = before + count, *__restrict current = before + 2 * count;
+    real *__restrict p_after = after, *__restrict q_after = after + count, *__restrict current_after = after + 2 * count;
+    const real decay = step.decay_m, r = step.r;
+    int64_t hit = 0;
+#pragma omp simd reduction(| : hit)
+    for (int64_t n = 0; n < count; ++n) {
+        real p1, q1, i1;
+        quadratic_flow<TERMS>(p[n], q[n], current[n], decay, r, p1, q1, i1);
+        hit |= int64_t(!(q[n] * q1 > 0));
+        p_after[n] = p1;
+        q_after[n] = q1;
+        current_after[n] = i1;
+    }
+    return hit != 0;
+}
+
+// tan(w r) = w q/p with w = sqrt(I); artanh for I < 0.
+static real quadratic_zero(const Node &node, real p, real q, real current) {
+    const real root = std::sqrt(std::abs(current));
+    real r = q / p;
+    if (current > 0)
+        r = (q > 0 ? std::atan2(root * q, p) : std::atan2(-root * q, -p)) / root;
+    else if (current < 0)
+        r = std::atanh(root * q / p) / root;
+    return -node.tau_m * std::log1p(-r);
+}
+
+template <int TERMS>
+static void quadratic_step_back(const Node &node, const Step &step, const real *__restrict state,
+                                const real *__restrict adjoint, real *__restrict before) {
+    const int64_t count = node.stride;
+    const real *__restrict p = state, *__restrict q = state + count, *__restrict current = state + 2 * count;
+    const real *__restrict of_p = adjoint, *__restrict of_q = adjoint + count, *__restrict of_i = adjoint + 2 * count;
+    real *__restrict before_p = before, *__restrict before_q = before + count, *__restrict before_i = before + 2 * count;
+    const real decay = step.decay_m, r = step.r;
+#pragma omp simd
+    for (int64_t n = 0; n < count; ++n) {
+        real a, b, c;
+        quadratic_flow_adjoint<TERMS>(p[n], q[n], current[n], decay, r, of_p[n], of_q[n], of_i[n], a, b, c);
+        before_p[n] = a;
+        before_q[n] = b;
+        before_i[n] = c;
+    }
+}
+
+// The power of two that brings x into [1, 2).
+static inline real scale_of(real x) {
+    int64_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    bits = (int64_t(2046) << 52) - (bits & (int64_t(2047) << 52));
+    real scale;
+    std::memcpy(&scale, &bits, sizeof scale);
+    return scale;
+}
+
+static void quadratic_scales(const Node &node, const real *__restrict state, real *__restrict scales) {
+    const int64_t count = node.stride;
+    for (int64_t n = 0; n < count; ++n)
+        scales[n] = scale_of(std::max(std::abs(state[n]), std::abs(state[count + n])));
+}
+{% endif %}
+
+static bool step_forward(const Node &node, const Step &step, const real *before, real *after) {
+{% if "quadratic" in forms %}
+    if (node.kind == 1) {
+        if (step.terms == 4) return quadratic_step<4>(node, step, before, after);
+        if (step.terms == 6) return quadratic_step<6>(node, step, before, after);
+        return quadratic_step<10>(node, step, before, after);
+    }
+{% endif %}
+{% if "linear" in forms %}
+    return linear_step(node, step, before, after);
+{% endif %}
+    return false;
+}
+
+static void step_back(const Node &node, const Step &step, const real *state, const real *adjoint, real *before) {
+{% if "quadratic" in forms %}
+    if (node.kind == 1) {
+        if (step.terms == 4) return quadratic_step_back<4>(node, step, state, adjoint, before);
+        if (step.terms == 6) return quadratic_step_back<6>(node, step, state, adjoint, before);
+        return quadratic_step_back<10>(node, step, state, adjoint, before);
+    }
+{% endif %}
+{% if "linear" in forms %}
+    linear_step_back(node, step, state, adjoint, before);
+{% endif %}
+}
+
+// Time within the step at which a neuron spikes; infinity where it does not.
+static real crossing(const Node &node, const real *before, const real *after, int64_t n,
+                     [[maybe_unused]] real length) {
+{% if "quadratic" in forms %}
+    if (node.kind == 1) {
+        const real q0 = before[node.stride + n], q1 = after[node.stride + n];
+        if (!(q0 * q1 < 0 || (q1 == 0 && q0 != 0))) return INFINITE;
+        return quadratic_zero(node, before[n], q0, before[2 * node.stride + n]);
+    }
+{% endif %}
+{% if "linear" in forms %}
+    const real v = before[n], current = before[node.stride + n];
+    if (after[n] < node.threshold && v < node.threshold) {
+        const bool turned = current > v && after[node.stride + n] < after[n];
+        if (!turned || v + (current - v) * length / node.tau_m < node.threshold) return INFINITE;
+    }
+    return linear_crossing(node, v, current, length);
+{% else %}
+    return INFINITE;
+{% endif %}
+}

@@ -1,0 +1,125 @@
+// The C interface that Python calls. Arrays belong to the caller and outlive the network.
+
+#include <memory>
+
+struct Run {
+    Trial trial;
+    Gradient gradient;
+    explicit Run(const Network &network) : trial(network) {
+        const size_t nodes = network.nodes.size(), pathways = network.pathways.size();
+        gradient.average_seeds.resize(nodes);
+        gradient.weights.resize(pathways);
+        gradient.delays.resize(pathways);
+        gradient.initial_v.resize(nodes);
+        gradient.initial_current.resize(nodes);
+        gradient.wanted_times.resize(nodes);
+    }
+};
+
+extern "C" {
+
+Network *network_create() { return new Network(); }
+void network_destroy(Network *network) { delete network; }
+
+void network_add_source(Network *network, int64_t size) {
+    Node node = Node();
+    node.is_source = true;
+    node.size = size;
+    network->nodes.push_back(node);
+}
+
+// Eight numbers a line of AVX-512; states are padded to whole lines.
+void network_add_neurons(Network *network, int kind, int spikes, int64_t size, const real *numbers, const real *v,
+                         const real *current) {
+    const int64_t stride = (size + 7) / 8 * 8;
+    network->nodes.push_back(
+        Node{false, spikes != 0, kind, size, stride, numbers[0], numbers[1], numbers[2], numbers[3], v, current});
+}
+
+void network_add_pathway(Network *network, int source, int target, const int64_t *fan_pointer, const int64_t *fan_start,
+                         const int64_t *first_target, const int64_t *targets, const real *fan_delay,
+                         const real *weights, const real *largest_weight) {
+    network->pathways.push_back(Pathway{source, target, fan_pointer, fan_start, first_target, targets, fan_delay,
+                                        weights, largest_weight});
+}
+
+void network_add_component(Network *network, int64_t count, const int64_t *members) {
+    network->components.emplace_back(members, members + count);
+}
+
+Run *run_create(const Network *network) { return new Run(*network); }
+void run_destroy(Run *run) { delete run; }
+
+void run_set_source(Run *run, int node, int64_t count, const real *times, const int64_t *units) {
+    run->trial.spikes[node].times.assign(times, times + count);
+    run->trial.spikes[node].units.assign(units, units + count);
+}
+
+// `rates`: one per node, NaN where no average is wanted.
+int run_forward(Run *run, real start, real duration, const real *rates) {
+    Trial &trial = run->trial;
+    trial.start = start;
+    trial.end = start + duration;
+    trial.outcome = DONE;
+    for (size_t k = 0; k < trial.network.nodes.size(); ++k) {
+        trial.rates[k] = rates[k];
+        trial.averages[k].assign(std::isnan(rates[k]) ? 0 : trial.network.nodes[k].size, real(0));
+        if (trial.network.nodes[k].is_source) continue;
+        trial.spikes[k].times.clear();
+        trial.spikes[k].units.clear();
+    }
+    for (size_t c = 0; c < trial.network.components.size(); ++c)
+        if (ForwardSweep(trial, c).run() != DONE) break;
+    return trial.outcome;
+}
+
+int64_t run_spike_count(const Run *run, int node) { return int64_t(run->trial.spikes[node].times.size()); }
+
+void run_read_spikes(const Run *run, int node, real *times, int64_t *units) {
+    std::copy(run->trial.spikes[node].times.begin(), run->trial.spikes[node].times.end(), times);
+    std::copy(run->trial.spikes[node].units.begin(), run->trial.spikes[node].units.end(), units);
+}
+
+void run_read_average(const Run *run, int node, real *values) {
+    std::copy(run->trial.averages[node].begin(), run->trial.averages[node].end(), values);
+}
+
+// `seeds` may be null; one value per spike.
+void run_seed_spikes(Run *run, int node, const real *seeds) {
+    SpikeList &list = run->trial.spikes[node];
+    if (seeds != nullptr)
+        list.slopes.assign(seeds, seeds + list.times.size());
+    else
+        list.slopes.assign(list.times.size(), real(0));
+}
+
+void run_seed_average(Run *run, int node, const real *seeds) { run->gradient.average_seeds[node] = seeds; }
+void run_want_pathway(Run *run, int pathway, real *weights, real *delays) {
+    run->gradient.weights[pathway] = weights;
+    run->gradient.delays[pathway] = delays;
+}
+void run_want_node(Run *run, int node, int times, real *v, real *current) {
+    run->gradient.wanted_times[node] = char(times);
+    run->gradient.initial_v[node] = v;
+    run->gradient.initial_current[node] = current;
+}
+
+int run_reverse(Run *run) {
+    Trial &trial = run->trial;
+    trial.outcome = DONE;
+    for (size_t c = trial.network.components.size(); c-- > 0;)
+        if (ReverseSweep(trial, c, run->gradient).run() != DONE) break;
+    return trial.outcome;
+}
+
+void run_read_spike_slopes(const Run *run, int node, real *slopes) {
+    std::copy(run->trial.spikes[node].slopes.begin(), run->trial.spikes[node].slopes.end(), slopes);
+}
+
+void run_failure(const Run *run, int64_t *where, real *when) {
+    where[0] = run->trial.failed_node;
+    where[1] = run->trial.failed_neuron;
+    *when = run->trial.failed_time;
+}
+
+}  // extern "C"

@@ -1,0 +1,354 @@
+// One trial of one network: the forward sweep that records events, with checkpoints of the state every BLOCK events.
+
+#include <queue>
+
+constexpr int BLOCK = 64;
+constexpr size_t MOST_EVENTS = 10000000;
+
+enum Outcome { DONE = 0, NOT_FINITE = 1, TOO_MANY_EVENTS = 2, GRAZING = 3 };
+
+struct Pathway {
+    int source, target;
+    const int64_t *fan_pointer, *fan_start, *first_target, *targets;  // first_target: -1 where targets are not contiguous
+    const real *fan_delay, *weights, *largest_weight;
+};
+
+struct Network {
+    std::vector<Node> nodes;
+    std::vector<Pathway> pathways;
+    std::vector<std::vector<int>> components;
+};
+
+// An arrival through a fan of a pathway, or (pathway = -1) a spike of a neuron; `spike` counts the spikes of the node.
+struct Action {
+    int pathway, node;
+    int64_t fan_or_neuron, spike;
+};
+
+struct Arrival {
+    real time;
+    int64_t order;
+    Action action;
+    bool operator<(const Arrival &other) const {  // for a queue with the earliest on top
+        return time != other.time ? time > other.time : order > other.order;
+    }
+};
+
+// What happens at one time: the actions from first_action up to that of the next event; none where a long step is cut.
+struct Event {
+    real time;
+    size_t first_action;
+};
+
+struct History {
+    std::vector<Event> events;
+    std::vector<Action> actions;
+    std::vector<real> checkpoints;  // one state of the component for each block of events
+};
+
+struct SpikeList {
+    std::vector<real> times;
+    std::vector<int64_t> units;
+    std::vector<real> slopes;
+};
+
+struct Trial {
+    const Network &network;
+    real start = 0, end = 0;
+    std::vector<SpikeList> spikes;
+    std::vector<real> rates;  // of weighted averages; NaN where none is wanted
+    std::vector<std::vector<real>> averages;
+    std::vector<History> histories;
+    Outcome outcome = DONE;
+    int failed_node = -1;
+    int64_t failed_neuron = -1;
+    real failed_time = 0;
+
+    explicit Trial(const Network &network)
+        : network(network), spikes(network.nodes.size()), rates(network.nodes.size()),
+          averages(network.nodes.size()), histories(network.components.size()) {}
+
+    Outcome fail(Outcome reason, int node, int64_t neuron, real time) {
+        failed_node = node;
+        failed_neuron = neuron;
+        failed_time = time;
+        return outcome = reason;
+    }
+};
+
+// The states of the groups of one component, one after the other, and what is known about them.
+struct Component {
+    const Network &network;
+    const std::vector<int> &members;
+    std::vector<size_t> offsets;  // of each member's state
+    std::vector<int> member_of;   // by node; -1 outside
+    size_t size = 0;
+    std::vector<real> largest_current;  // upper bound of |I| of each member
+    std::vector<Step> steps;            // of the last flow, by member
+
+    Component(const Network &network, const std::vector<int> &members)
+        : network(network), members(members), member_of(network.nodes.size(), -1), largest_current(members.size()),
+          steps(members.size()) {
+        for (size_t m = 0; m < members.size(); ++m) {
+            offsets.push_back(size);
+            member_of[members[m]] = int(m);
+            size += state_rows(node(m)) * node(m).stride;
+        }
+    }
+
+    const Node &node(size_t m) const { return network.nodes[members[m]]; }
+    const real *current(size_t m, const real *state) const {
+        return state + offsets[m] + (state_rows(node(m)) - 1) * node(m).stride;
+    }
+    real *current(size_t m, real *state) const { return state + offsets[m] + (state_rows(node(m)) - 1) * node(m).stride; }
+
+    // Bring (p, q) into range by powers of two and find the largest current; false where something is not finite.
+    bool open_block(real *state, std::vector<real> &scales) {
+        for (size_t m = 0; m < members.size(); ++m) {
+            const Node &group = node(m);
+            real *own = state + offsets[m];
+{% if "quadratic" in forms %}
+            if (group.kind == 1) {
+                scales.resize(std::max(scales.size(), size_t(group.stride)));
+                quadratic_scales(group, own, scales.data());
+                for (int row = 0; row < 2; ++row)
+                    for (int64_t n = 0; n < group.stride; ++n) own[row * group.stride + n] *= scales[n];
+            }
+{% else %}
+            (void)scales;
+{% endif %}
+            real check = 0, largest = 0;
+            for (int64_t n = 0; n < state_rows(group) * group.stride; ++n) check += own[n] - own[n];
+            if (check != 0) return false;
+            const real *input = current(m, state);
+            for (int64_t n = 0; n < group.size; ++n) largest = std::max(largest, std::abs(input[n]));
+            largest_current[m] = largest;
+        }
+        return true;
+    }
+
+    // Number of equal parts of a step of which the first holds at most one spike of any quadratic neuron.
+    real parts(real length) const {
+        real most = 1;
+        for (size_t m = 0; m < members.size(); ++m)
+            if (node(m).kind == 1) {
+                const real scaled = length / node(m).tau_m;
+                most = std::max(most, std::ceil(scaled / LONGEST_STEP));
+                most = std::max(most, std::ceil(scaled * std::sqrt(largest_current[m] / LARGEST_PHASE)));
+            }
+        return most;
+    }
+
+    bool flow(real length, const real *before, real *after) {
+        bool hit = false;
+        for (size_t m = 0; m < members.size(); ++m) {
+            steps[m] = make_step(node(m), length);
+            steps[m].terms = stumpff_terms(largest_current[m] * steps[m].r * steps[m].r);
+            hit |= step_forward(node(m), steps[m], before + offsets[m], after + offsets[m]);
+        }
+        return hit;
+    }
+
+    // After the last flow has been accepted.
+    void decay_bounds() {
+        for (size_t m = 0; m < members.size(); ++m)
+            if (node(m).kind == 1) largest_current[m] *= steps[m].decay_m * steps[m].decay_m;
+    }
+
+    void apply(const Action &action, real *state) {
+        if (action.pathway < 0) {
+            const size_t m = member_of[action.node];
+            const Node &group = node(m);
+            if (group.kind == 1)
+                state[offsets[m] + group.stride + action.fan_or_neuron] = 0;
+            else
+                state[offsets[m] + action.fan_or_neuron] = group.reset;
+            return;
+        }
+        const Pathway &pathway = network.pathways[action.pathway];
+        const size_t m = member_of[pathway.target];
+        const int64_t fan = action.fan_or_neuron, begin = pathway.fan_start[fan];
+        const int64_t count = pathway.fan_start[fan + 1] - begin;
+        const real *__restrict weights = pathway.weights + begin;
+        real *__restrict input = current(m, state);
+        largest_current[m] += pathway.largest_weight[fan];
+        if (pathway.first_target[fan] >= 0) {
+            real *__restrict row = input + pathway.first_target[fan];
+#pragma omp simd
+            for (int64_t s = 0; s < count; ++s) row[s] += weights[s];
+        } else {
+            const int64_t *targets = pathway.targets + begin;
+            for (int64_t s = 0; s < count; ++s) input[targets[s]] += weights[s];
+        }
+    }
+};
+
+struct ForwardSweep {
+    Trial &trial;
+    const Network &network;
+    Component component;
+    History &history;
+    std::vector<Arrival> known;
+    size_t next_known = 0;
+    std::priority_queue<Arrival> pending;
+    std::vector<real> before, after, scales;
+    std::vector<std::pair<size_t, int64_t>> crossers;
+    std::vector<real> crossing_times;
+    real time;
+
+    ForwardSweep(Trial &trial, size_t index)
+        : trial(trial), network(trial.network), component(network, network.components[index]),
+          history(trial.histories[index]), before(component.size), after(component.size), time(trial.start) {
+        history.events.clear();
+        history.actions.clear();
+        history.checkpoints.clear();
+        for (size_t m = 0; m < component.members.size(); ++m)
+            initial_state(component.node(m), before.data() + component.offsets[m]);
+        collect_known();
+    }
+
+    template <typename Consumer>
+    void arrivals_of(int node, int64_t unit, int64_t spike, real when, Consumer consume) const {
+        for (size_t k = 0; k < network.pathways.size(); ++k) {
+            const Pathway &pathway = network.pathways[k];
+            if (pathway.source != node || component.member_of[pathway.target] < 0) continue;
+            for (int64_t fan = pathway.fan_pointer[unit]; fan < pathway.fan_pointer[unit + 1]; ++fan) {
+                const real arrives = when + pathway.fan_delay[fan];
+                if (arrives < trial.end) consume(Arrival{arrives, 0, Action{int(k), node, fan, spike}});
+            }
+        }
+    }
+
+    void collect_known() {
+        for (size_t k = 0; k < network.nodes.size(); ++k) {
+            if (component.member_of[k] >= 0) continue;
+            const SpikeList &list = trial.spikes[k];
+            for (size_t s = 0; s < list.times.size(); ++s)
+                arrivals_of(int(k), list.units[s], int64_t(s), list.times[s],
+                            [this](const Arrival &arrival) { known.push_back(arrival); });
+        }
+        const auto earlier = [](const Arrival &a, const Arrival &b) { return a.time < b.time; };
+        if (!std::is_sorted(known.begin(), known.end(), earlier)) std::stable_sort(known.begin(), known.end(), earlier);
+    }
+
+    Outcome run() {
+        while (true) {
+            if (history.events.size() % BLOCK == 0) {
+                if (history.events.size() >= MOST_EVENTS) return trial.fail(TOO_MANY_EVENTS, -1, -1, time);
+                // The checkpoint is taken before rescaling, as the reverse sweep needs the scales again.
+                history.checkpoints.insert(history.checkpoints.end(), before.begin(), before.end());
+                if (!component.open_block(before.data(), scales)) return trial.fail(NOT_FINITE, component.members[0], -1, time);
+            }
+            real upcoming = trial.end;
+            if (next_known < known.size()) upcoming = std::min(upcoming, known[next_known].time);
+            if (!pending.empty()) upcoming = std::min(upcoming, pending.top().time);
+            real length = upcoming - time;
+            const real parts = component.parts(length);
+            const real target = parts > 1 ? time + length / parts : upcoming;
+            length = target - time;
+            if (!advance(length)) return trial.outcome;
+            if (crossers.empty()) {
+                time = target;
+                history.events.push_back({time, history.actions.size()});
+                if (target == upcoming) arrive();
+                if (upcoming >= trial.end && target == upcoming) return DONE;
+            }
+            std::swap(before, after);
+        }
+    }
+
+    // Carry the state over a step, or to the first spikes within it; false where the trial fails.
+    bool advance(real length) {
+        crossers.clear();
+        if (length == 0) {
+            std::copy(before.begin(), before.end(), after.begin());
+            return true;
+        }
+        if (component.flow(length, before.data(), after.data())) {
+            const real first = find_crossers(length);
+            if (!(first >= 0)) return trial.fail(NOT_FINITE, component.members[0], -1, time), false;
+            if (!crossers.empty()) {
+                length = std::min(first, length);
+                if (length > 0)
+                    component.flow(length, before.data(), after.data());
+                else
+                    std::copy(before.begin(), before.end(), after.begin());
+                add_averages(length);
+                if (length > 0) component.decay_bounds();
+                time += length;
+                spike(length);
+                return true;
+            }
+        }
+        add_averages(length);
+        component.decay_bounds();
+        return true;
+    }
+
+    real find_crossers(real length) {
+        real first = INFINITE;
+        crossing_times.clear();
+        for (size_t m = 0; m < component.members.size(); ++m) {
+            const Node &group = component.node(m);
+            if (!group.spikes) continue;
+            const size_t offset = component.offsets[m];
+            for (int64_t n = 0; n < group.size; ++n) {
+                const real when = crossing(group, before.data() + offset, after.data() + offset, n, length);
+                if (when == INFINITE) continue;
+                if (!(when >= 0)) return when;
+                crossers.push_back({m, n});
+                crossing_times.push_back(when);
+                first = std::min(first, when);
+            }
+        }
+        return first;
+    }
+
+    // Every neuron that crosses by now spikes now: twins spike at the same time.
+    void spike(real length) {
+        history.events.push_back({time, history.actions.size()});
+        for (size_t k = 0; k < crossers.size(); ++k) {
+            const size_t m = crossers[k].first;
+            const int64_t n = crossers[k].second;
+            const Node &group = component.node(m);
+            const real *own_before = before.data() + component.offsets[m], *own = after.data() + component.offsets[m];
+            if (crossing_times[k] > length && crossing(group, own_before, own, n, length) == INFINITE) continue;
+            const int node = component.members[m];
+            SpikeList &list = trial.spikes[node];
+            const Action action{-1, node, n, int64_t(list.times.size())};
+            list.times.push_back(time);
+            list.units.push_back(n);
+            history.actions.push_back(action);
+            component.apply(action, after.data());
+            arrivals_of(node, n, action.spike, time, [this](Arrival arrival) {
+                arrival.order = int64_t(history.actions.size() + pending.size());
+                pending.push(arrival);
+            });
+        }
+    }
+
+    // All that arrives now, whoever sent it.
+    void arrive() {
+        for (; next_known < known.size() && known[next_known].time <= time; ++next_known) act(known[next_known].action);
+        for (; !pending.empty() && pending.top().time <= time; pending.pop()) act(pending.top().action);
+    }
+
+    void act(const Action &action) {
+        history.actions.push_back(action);
+        component.apply(action, after.data());
+    }
+
+    void add_averages(real length) {
+        for (size_t m = 0; m < component.members.size(); ++m) {
+            const int k = component.members[m];
+            if (std::isnan(trial.rates[k])) continue;
+            const Node &group = component.node(m);
+            real of_v, of_current;
+            average_coefficients(group, length, trial.rates[k], of_v, of_current);
+            const real weight = std::exp(-trial.rates[k] * (time - trial.start));
+            const real *own = before.data() + component.offsets[m];
+            for (int64_t n = 0; n < group.size; ++n)
+                trial.averages[k][n] += weight * (of_v * own[n] + of_current * own[group.stride + n]);
+        }
+    }
+};
