@@ -1,1 +1,1 @@
-
+"""How time passes, forwards and backwards."""

@@ -1,0 +1,151 @@
+"""Many samples through one network: the source's spikes are replaced sample by sample, in parallel threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from brian2 import prefs
+
+from brian_qif.gradients.spike_gradient import SpikeGradient
+from brian_qif.plan.network_plan import NeuronNode, SourceNode
+from brian_qif.solvers.event import duration_in_seconds
+from brian_qif.solvers.sweeps import Request
+
+# Sums are formed in this many lanes, whatever the number of threads, and the lanes are added in order: the bits of
+# a gradient do not depend on who computed it, and memory holds one gradient per lane, not one per sample.
+LANES = 16
+
+
+class Sample(Protocol):
+    """Input spikes of one trial, ascending ``times`` in seconds from its start, with its ``label``."""
+
+    times: np.ndarray
+    units: np.ndarray
+    label: int
+
+
+@dataclass
+class BatchResult:
+    """What a batch gave.
+
+    ``losses`` has one value per sample and ``outputs`` one row; ``spike_counts`` maps the name of each spiking group
+    to counts of shape (samples, neurons); ``slopes`` is the sum over the samples, one SI array per parameter.
+    """
+
+    losses: np.ndarray
+    outputs: np.ndarray
+    spike_counts: dict[str, np.ndarray]
+    slopes: list[np.ndarray] | None
+
+
+class BatchGradient:
+    """Loss and gradient summed over samples.
+
+    Parameters
+    ----------
+    gradient : `SpikeGradient`
+        Its network is simulated once per sample.
+    stimulus : `brian2.SpikeGeneratorGroup`
+        The group whose spikes each sample replaces.
+    threads : int, optional
+        Samples that are simulated side by side; by default the preference ``brian_qif.threads``, 0 being all cores.
+
+    Notes
+    -----
+    The result has the same bits for any number of threads.
+    """
+
+    def __init__(self, gradient: SpikeGradient, stimulus, threads: int | None = None):
+        self.gradient = gradient
+        self.threads = threads or prefs["brian_qif.threads"] or os.cpu_count() or 1
+        self.reading = gradient.read()
+        self.stimulus = self.reading.node(stimulus)
+        if not isinstance(self.reading.plan.nodes[self.stimulus], SourceNode):
+            raise TypeError(
+                f"'{stimulus.name}' is not a SpikeGeneratorGroup, so samples cannot give its spikes."
+            )
+        if any(parameter.kind == "spike_times" for parameter in gradient.parameters):
+            raise NotImplementedError(
+                "Spike times of the stimulus belong to a sample; they have no slope over a batch."
+            )
+
+    def __call__(
+        self,
+        samples: Sequence[Sample],
+        duration,
+        values: Sequence[np.ndarray] | None = None,
+        reverse: bool = True,
+        transform: Callable[[list[np.ndarray]], None] | None = None,
+    ) -> BatchResult:
+        """Run the samples.
+
+        Parameters
+        ----------
+        samples : sequence of `Sample`
+        duration : `brian2.Quantity`
+            Length of each trial.
+        values : list of array, optional
+            Values of the parameters in SI units; by default the network's.
+        reverse : bool
+            Whether slopes are wanted.
+        transform : callable, optional
+            Is given the slopes of one sample, a list of arrays which it may change in place.
+
+        Returns
+        -------
+        `BatchResult`
+        """
+        seconds = duration_in_seconds(duration)
+        reading = self.reading if values is not None else self.gradient.read()
+        plan = reading.plan if values is None else self.gradient.with_values(reading.plan, values)
+        prepared = self.gradient.solver.prepare(plan)
+        request = Request(seconds, self.gradient.loss.averages(reading))
+        spiking = [k for k, node in enumerate(plan.nodes) if isinstance(node, NeuronNode) and node.spikes]
+        losses, outputs = np.empty(len(samples)), [None] * len(samples)
+        counts = {k: np.empty((len(samples), plan.nodes[k].size), dtype=np.int64) for k in spiking}
+
+        def run_one(n: int) -> list[np.ndarray] | None:
+            sample = samples[n]
+            stimuli = {self.stimulus: (sample.times + plan.start, sample.units)}
+            record = prepared.forward(request, stimuli)
+            losses[n], seeds, outputs[n] = self.gradient.loss.evaluate(reading, record, seconds, sample.label)
+            for k in spiking:
+                counts[k][n] = np.bincount(record.spike_units[k], minlength=plan.nodes[k].size)
+            if not reverse:
+                return None
+            slopes = self.gradient.carry_back(plan, prepared, record, seeds, seconds)
+            if transform is not None:
+                transform(slopes)
+            return slopes
+
+        def run_lane(lane: int) -> list[np.ndarray] | None:
+            total = None
+            for n in range(lane, len(samples), LANES):
+                slopes = run_one(n)
+                total = _add(total, slopes)
+            return total
+
+        lanes = range(min(LANES, len(samples)))
+        if self.threads == 1:
+            sums = [run_lane(lane) for lane in lanes]
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                sums = list(pool.map(run_lane, lanes))
+        total = None
+        for lane_sum in sums:
+            total = _add(total, lane_sum)
+        return BatchResult(
+            losses, np.array(outputs), {plan.nodes[k].name: count for k, count in counts.items()}, total
+        )
+
+
+def _add(total: list[np.ndarray] | None, slopes: list[np.ndarray] | None) -> list[np.ndarray] | None:
+    """Add in place; the first summand becomes the total."""
+    if total is None or slopes is None:
+        return slopes if total is None else total
+    return [np.add(a, b, out=a) if a.ndim else a + b for a, b in zip(total, slopes, strict=True)]

@@ -1,0 +1,220 @@
+"""The Taylor test: a gradient is right if the remainder of the linear approximation falls with order 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from brian_qif.gradients.spike_gradient import SpikeGradient
+from brian_qif.solvers.event import duration_in_seconds
+from brian_qif.solvers.sweeps import Request
+
+HALVINGS = 4
+ORDER_TOLERANCE = 0.1
+# The first remainder of a Taylor test is so many times larger than the rounding of the loss: after four halvings
+# of a quadratic remainder it is still forty times larger.
+ABOVE_ROUNDING = 1e4
+LARGEST_STEP, SMALLEST_STEP = 2.0**-4, 2.0**-36
+CENTRAL_TOLERANCE = 1e-6
+
+
+class GradientCheckError(AssertionError):
+    """A gradient did not pass `check_gradient`."""
+
+
+@dataclass(frozen=True)
+class DirectionReport:
+    """One direction of a Taylor test.
+
+    ``method`` is "order" (the remainders' order decided) or "central difference" (the curvature is too small
+    to show an order); ``order`` is None in the latter case. ``slope`` and ``difference`` are the directional derivative
+    by the gradient and by the difference. ``note`` tells of spikes that appear, vanish or change places nearby.
+    """
+
+    method: str
+    order: float | None
+    steps: np.ndarray
+    remainders: np.ndarray
+    slope: float
+    difference: float
+    passed: bool
+    note: str
+
+    def __str__(self):
+        found = (
+            f"order {self.order:.3f}" if self.order is not None else "curvature too small to show an order"
+        )
+        verdict = "passed" if self.passed else "FAILED"
+        text = f"{verdict} by {self.method}: {found}; slope {self.slope:.10g}, central difference {self.difference:.10g}"
+        return f"{text}; {self.note}" if self.note else text
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """Outcome of `check_gradient`: one report per direction; ``rounding`` is the measured noise of the loss."""
+
+    directions: list[DirectionReport]
+    rounding: float
+
+    @property
+    def passed(self) -> bool:
+        return all(direction.passed for direction in self.directions)
+
+    def __str__(self):
+        lines = [f"direction {n}: {direction}" for n, direction in enumerate(self.directions)]
+        return "\n".join([f"Taylor test, rounding of the loss {self.rounding:.1e}", *lines])
+
+
+def check_gradient(gradient: SpikeGradient, duration, directions: int = 3, seed: int = 0) -> GradientReport:
+    """Test a gradient by the order of its Taylor remainder.
+
+    ``L(x + h d) - L(x) - h <slope, d>`` must fall with order 2 +- 0.1 over four halvings of h, in random directions d
+    scaled by the size of each parameter, with the smallest steps that stay above rounding. Where the curvature is
+    too small to show an order, a central difference decides (relative 1e-6), and the report says so.
+
+    Parameters
+    ----------
+    gradient : `SpikeGradient`
+    duration : `brian2.Quantity`
+        Length of the trial.
+    directions : int
+        Number of random directions.
+    seed : int
+        Seed of the directions.
+
+    Returns
+    -------
+    `GradientReport`
+        ``print`` shows it.
+
+    Raises
+    ------
+    GradientCheckError
+        If a direction fails; the message holds the whole report.
+    """
+    trial = _Trial(gradient, duration_in_seconds(duration))
+    generator = np.random.default_rng(seed)
+    rounding = trial.rounding(generator)
+    reports = [_check_direction(trial, trial.direction(generator), rounding) for _ in range(directions)]
+    report = GradientReport(reports, rounding)
+    if not report.passed:
+        raise GradientCheckError(str(report))
+    return report
+
+
+class _Trial:
+    """The loss as a function of the parameters' numbers."""
+
+    def __init__(self, gradient: SpikeGradient, duration: float):
+        self.gradient, self.duration = gradient, duration
+        self.reading = gradient.read()
+        self.point = [parameter.value(self.reading.plan) for parameter in gradient.parameters]
+        plan = self.reading.plan
+        prepared, record = self._run(plan)
+        self.value, seeds, _ = gradient.loss.evaluate(self.reading, record, duration)
+        self.pattern = self._pattern(record)
+        self.slopes = gradient.carry_back(plan, prepared, record, seeds, duration)
+
+    def _run(self, plan):
+        prepared = self.gradient.solver.prepare(plan)
+        return prepared, prepared.forward(Request(self.duration, self.gradient.loss.averages(self.reading)))
+
+    @staticmethod
+    def _pattern(record):
+        """Number of spikes of each neuron of each node, and the order of all spikes."""
+        counts = [np.bincount(units) for units in record.spike_units]
+        labels = [np.full(len(units), k) for k, units in enumerate(record.spike_units)]
+        order = np.argsort(np.concatenate(record.spike_times), kind="stable")
+        return counts, np.concatenate(labels)[order], np.concatenate(record.spike_units)[order]
+
+    def at(self, shift, step: float):
+        """Loss at a shifted point; whether each neuron has the same number of spikes there; in the same order."""
+        values = [x + step * d for x, d in zip(self.point, shift, strict=True)]
+        _, record = self._run(self.gradient.with_values(self.reading.plan, values))
+        value = self.gradient.loss.evaluate(self.reading, record, self.duration)[0]
+        counts, labels, units = self._pattern(record)
+        same = len(labels) == len(self.pattern[1]) and all(map(np.array_equal, counts, self.pattern[0]))
+        return (
+            value,
+            same,
+            same and np.array_equal(labels, self.pattern[1]) and np.array_equal(units, self.pattern[2]),
+        )
+
+    def direction(self, generator):
+        """A random direction, each parameter scaled by its own size; delays grow where they are zero."""
+        shift = []
+        for parameter, x in zip(self.gradient.parameters, self.point, strict=True):
+            size = np.sqrt(np.mean(x**2)) if parameter.kind != "spike_times" else self.duration
+            if parameter.kind == "delays" and not size > 0:
+                size = 0.01 * self.duration
+            draw = generator.standard_normal(np.shape(x)) * (size if size > 0 else 1.0)
+            if parameter.kind == "delays":
+                draw = np.where(x < np.abs(draw) * LARGEST_STEP, np.abs(draw), draw)
+            shift.append(draw)
+        return shift
+
+    def rounding(self, generator) -> float:
+        """Noise of the loss: how far it moves when the parameters move by some units in the last place."""
+        tiny = np.finfo(float).eps
+        changes = [
+            abs(self.at(self.direction(generator), sign * 4 * tiny)[0] - self.value) for sign in (1, 1, 1)
+        ]
+        return max(*changes, 4 * tiny * abs(self.value))
+
+
+def _check_direction(trial: _Trial, shift, rounding: float) -> DirectionReport:
+    slope = float(sum(np.sum(g * d) for g, d in zip(trial.slopes, shift, strict=True)))
+    steps, remainders, note = _remainders(trial, shift, slope, rounding)
+    usable = np.flatnonzero(remainders >= ABOVE_ROUNDING * rounding)
+    start = usable[-1] if len(usable) else -1
+    if 0 <= start <= len(steps) - 1 - HALVINGS and np.all(remainders[start : start + HALVINGS + 1] > 0):
+        window = slice(start, start + HALVINGS + 1)
+        order = float(np.polyfit(np.log2(steps[window]), np.log2(remainders[window]), 1)[0])
+        passed = abs(order - 2) <= ORDER_TOLERANCE
+        difference = _difference(trial, shift, steps[window])
+        return DirectionReport(
+            "order", order, steps[window], remainders[window], slope, difference, passed, note
+        )
+    difference = _difference(trial, shift, steps)
+    size = sum(np.sum(np.abs(g * d)) for g, d in zip(trial.slopes, shift, strict=True))
+    allowed = CENTRAL_TOLERANCE * max(size, abs(difference)) + (
+        2 * rounding / steps[0] if len(steps) else 0.0
+    )
+    passed = len(steps) > 0 and abs(difference - slope) <= allowed
+    return DirectionReport("central difference", None, steps, remainders, slope, difference, passed, note)
+
+
+def _remainders(trial, shift, slope, rounding):
+    """Remainders for falling steps at which every neuron keeps its number of spikes, until rounding takes over."""
+    steps, remainders, reordered, step = [], [], False, LARGEST_STEP
+    changed_at = None
+    while step >= SMALLEST_STEP:
+        value, same_counts, same_order = trial.at(shift, step)
+        if same_counts:
+            steps.append(step)
+            remainders.append(abs(value - trial.value - step * slope))
+            reordered = not same_order
+            if len(steps) > HALVINGS and remainders[-1 - HALVINGS] < ABOVE_ROUNDING * rounding:
+                break
+        else:
+            steps, remainders, changed_at = [], [], step
+        step /= 2
+    notes = []
+    if changed_at is not None:
+        notes.append(f"the number of spikes changes within a step of {changed_at:.1e}")
+    if reordered:
+        notes.append("spikes change their order within the smallest step")
+    if not steps:
+        notes.append("no step leaves the number of spikes unchanged")
+    return np.array(steps), np.array(remainders), "; ".join(notes)
+
+
+def _difference(trial, shift, steps) -> float:
+    """Fourth-order central difference at the largest step at which no neuron gains or loses a spike on either side."""
+    for step in steps:
+        (far, a, _), (near, b, _) = trial.at(shift, -step), trial.at(shift, -step / 2)
+        if a and b:
+            ahead, half = trial.at(shift, step)[0], trial.at(shift, step / 2)[0]
+            return float((8 * (half - near) - (ahead - far)) / (6 * step))
+    return float("nan")

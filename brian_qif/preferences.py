@@ -1,0 +1,24 @@
+"""Preferences of the package, in Brian2's own system: ``prefs["brian_qif.backend"] = "reference"``."""
+
+from brian2 import BrianPreference, prefs
+
+prefs.register_preferences(
+    "brian_qif",
+    "Event-driven solution and gradients (brian_qif)",
+    backend=BrianPreference(
+        default="auto",
+        docs="Backend of the event-driven solver: 'cpp' (generated C++), 'reference' (NumPy), or 'auto', which takes "
+        "generated C++ where a compiler is found.",
+        validator=lambda value: value in ("auto", "cpp", "reference"),
+    ),
+    cache_directory=BrianPreference(
+        default="",
+        docs="Folder for compiled code; empty for a folder 'brian_qif' in the user's cache folder.",
+        validator=lambda value: isinstance(value, str),
+    ),
+    threads=BrianPreference(
+        default=0,
+        docs="Samples that are simulated side by side in training; 0 for one per core.",
+        validator=lambda value: isinstance(value, int) and value >= 0,
+    ),
+)

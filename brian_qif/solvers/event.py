@@ -1,0 +1,129 @@
+"""The public face of the event-driven solver."""
+
+from __future__ import annotations
+
+from brian2 import Network, get_local_namespace, get_logger, have_same_dimensions, prefs, second
+from brian2.units import DimensionMismatchError
+
+from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.plan.reader import read_network
+from brian_qif.solvers.reference import ReferenceBackend
+from brian_qif.solvers.sweeps import Backend, PreparedNetwork, Request, find_backend, register_backend
+from brian_qif.solvers.trajectory import Trajectory
+
+register_backend(ReferenceBackend())
+
+logger = get_logger("brian_qif.solvers.event")
+
+
+class EventSolver:
+    """Simulate a network of LIF, QIF and leaky neurons from spike to spike, without a time grid.
+
+    Between events every neuron follows its closed-form solution; a spike time is the root of that solution. Spike
+    times are therefore exact up to rounding, times the sensitivity of the trajectory. A QIF neuron spikes at
+    infinity; there is no cut-off.
+
+    Parameters
+    ----------
+    backend : str, optional
+        "cpp" for generated C++ (compiled on first use and cached), "reference" for NumPy. By default the
+        preference ``brian_qif.backend``, whose value "auto" takes generated C++ where a compiler is found and
+        the reference, with a warning, where none is.
+
+    Notes
+    -----
+    Supported are `NeuronGroup` with the equations of :mod:`brian_qif.models` (also under other names and in
+    volts; QIF with tau_m = 2 tau_s), `SpikeGeneratorGroup`, and `Synapses` that add a weight to the synaptic current
+    (``on_pre="I_post += w"``), dense or sparse, recurrent or not, with one delay or one per synapse.
+    Everything else is refused by name. Synaptic delays and spike times are used as given, not rounded to the clock.
+
+    Arrivals at the same time are all added before time goes on, in any order with the same result. Two neurons that
+    reach their threshold at the same time both spike there. A spike that arrives exactly when a neuron spikes
+    finds it after its reset.
+    """
+
+    def __init__(self, backend: str | None = None):
+        self.backend = backend
+
+    def __repr__(self):
+        return f"EventSolver(backend={self.backend!r})  # spike times exact up to rounding"
+
+    def simulate(
+        self, network: Network, duration, namespace: dict | None = None, level: int = 0
+    ) -> Trajectory:
+        """Simulate from the network's present state; the network itself is not changed.
+
+        Parameters
+        ----------
+        network : `brian2.Network`
+        duration : `brian2.Quantity`
+            Length of the trial, a time.
+        namespace : dict, optional
+            Values of names in the equations that no group defines; by default those around the call.
+
+        Returns
+        -------
+        `Trajectory`
+
+        Raises
+        ------
+        NotImplementedError
+            For objects and equations that are not supported, by name.
+        DimensionMismatchError
+            If ``duration`` is not a time.
+        """
+        seconds = duration_in_seconds(duration)
+        namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
+        reading = read_network(network, namespace)
+        prepared = self.prepare(reading.plan)
+        return Trajectory(reading, seconds, prepared.forward(Request(seconds)))
+
+    def prepare(self, plan: NetworkPlan) -> PreparedNetwork:
+        """A plan, packed for the backend that this solver uses."""
+        return self.find_backend(plan).prepare(plan)
+
+    def find_backend(self, plan: NetworkPlan) -> Backend:
+        """The backend that runs a plan.
+
+        Raises
+        ------
+        NotImplementedError
+            If the backend that was asked for cannot run this plan.
+        """
+        name = prefs["brian_qif.backend"] if self.backend is None else self.backend
+        if name == "auto":
+            generated = find_backend("cpp")
+            refusal = generated.refusal(plan)
+            if refusal is None:
+                return generated
+            logger.warn(
+                f"{refusal} The NumPy reference is used instead, which is far slower.",
+                "slow_backend",
+                once=True,
+            )
+            name = "reference"
+        backend = find_backend(name)
+        refusal = backend.refusal(plan)
+        if refusal is not None:
+            raise NotImplementedError(f"The backend '{backend.name}' cannot run this network: {refusal}")
+        return backend
+
+
+def duration_in_seconds(duration) -> float:
+    """The length of a trial as a number.
+
+    Raises
+    ------
+    DimensionMismatchError
+        If it is not a time.
+    ValueError
+        If it is not positive and finite.
+    """
+    if not have_same_dimensions(duration, second):
+        raise DimensionMismatchError(
+            "The duration of a trial is a time, for instance 40*ms", duration, second
+        )
+    seconds = float(duration)
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"The duration of a trial must be positive and finite; it is {seconds} s.")
+    return seconds

@@ -1,0 +1,109 @@
+"""What a simulation did: spikes and states, with units."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from brian2 import Quantity, have_same_dimensions, second
+from brian2.units import DimensionMismatchError
+
+from brian_qif.plan.reader import NetworkReading
+from brian_qif.solvers.sweeps import Record, Request
+
+
+class Spikes(NamedTuple):
+    """Spikes of one group in time order: ``t`` (a time) and the neurons' indices ``i``."""
+
+    t: Quantity
+    i: np.ndarray
+
+
+class SpikesOfGroups:
+    """Spikes by group: ``trajectory.spikes[neurons].t``."""
+
+    def __init__(self, reading: NetworkReading, record: Record):
+        self._reading, self._record = reading, record
+
+    def __getitem__(self, group) -> Spikes:
+        node = self._reading.node(group)
+        return Spikes(
+            Quantity(self._record.spike_times[node], dim=second.dim), self._record.spike_units[node]
+        )
+
+    def __repr__(self):
+        counts = zip(self._reading.plan.nodes, self._record.spike_times, strict=True)
+        return "Spikes(" + ", ".join(f"{node.name}: {len(times)}" for node, times in counts) + ")"
+
+
+class Trajectory:
+    """The outcome of an event-driven simulation.
+
+    Attributes
+    ----------
+    spikes : mapping from group to `Spikes`
+        ``spikes[group].t`` and ``.i``, in time order; exact up to rounding.
+    duration : float
+        Length of the trial in seconds.
+    """
+
+    def __init__(self, reading: NetworkReading, duration: float, record: Record, stimuli=None):
+        self._reading, self._stimuli = reading, stimuli
+        self.duration = duration
+        self.spikes = SpikesOfGroups(reading, record)
+
+    def __repr__(self):
+        return f"Trajectory({self.duration} s, {self.spikes!r})"
+
+    def state(self, group, name: str, times) -> Quantity:
+        """A state variable of a group at given times, exact up to rounding.
+
+        The trial is simulated once more by the NumPy reference to read it.
+
+        Parameters
+        ----------
+        group : `brian2.NeuronGroup`
+        name : str
+            Name of the voltage or the current in the group's equations.
+        times : `brian2.Quantity`
+            Times within the trial; a time at which a spike arrives shows the state just after it.
+
+        Returns
+        -------
+        `brian2.Quantity`
+            One row per time, one column per neuron; shape (neurons,) for a single time.
+        """
+        from brian_qif.solvers.reference import ReferenceNetwork
+
+        node = self._reading.node(group)
+        plan = self._reading.plan
+        form = self._reading.forms.get(node)
+        if form is None or name not in (form.voltage, form.current):
+            known = f"'{form.voltage}' and '{form.current}'" if form else "no state variables"
+            raise ValueError(f"'{plan.nodes[node].name}' has {known}; '{name}' cannot be read.")
+        seconds = self._times_within_trial(times)
+        order = np.argsort(seconds, kind="stable")
+        network = ReferenceNetwork(plan)
+        record = network.forward(Request(self.duration), self._stimuli, sample_times=seconds[order])
+        states = record.history.samples[node]
+        entry, kernel = plan.nodes[node], network.neurons[node]
+        values = np.empty((len(seconds), entry.size))
+        for row, state in zip(order, states, strict=False):
+            if name == form.voltage:
+                values[row] = entry.v_offset + entry.v_scale * kernel.voltage(state)
+            else:
+                values[row] = entry.current_scale * state[-1]
+        values = values if np.ndim(times) else values[0]
+        return Quantity(values, dim=group.variables[name].dim)
+
+    def _times_within_trial(self, times) -> np.ndarray:
+        if not have_same_dimensions(times, second):
+            raise DimensionMismatchError("States are read at times, for instance [10, 12]*ms", times, second)
+        seconds = np.atleast_1d(np.asarray(times, dtype=float))
+        start = self._reading.plan.start
+        outside = ~((seconds >= start) & (seconds <= start + self.duration))
+        if np.any(outside):
+            raise ValueError(
+                f"The time {seconds[outside][0]} s lies outside the trial, {start} s to {start + self.duration} s."
+            )
+        return seconds
