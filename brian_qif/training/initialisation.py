@@ -84,9 +84,7 @@ def scale_to_activity(batch, values, position, group, samples, duration, spikes,
         raise ValueError(f"The wanted number of spikes has to be positive, not {spikes}.")
 
     def scaled(exponent):
-        return [
-            value * 2.0**exponent if place == position else value for place, value in enumerate(values)
-        ]
+        return [value * 2.0**exponent if place == position else value for place, value in enumerate(values)]
 
     def activity(exponent):
         return batch(samples, duration, values=scaled(exponent), reverse=False).spike_counts[group].mean()

@@ -53,13 +53,13 @@ class Adam:
         self.bounds = bounds
         self._rates = None
 
-    def prepare(self, sizes, dimensions=None, names=None):
+    def prepare(self, shapes, dimensions=None, names=None):
         """Fit the settings to the parameters, and forget all earlier steps.
 
         Parameters
         ----------
-        sizes : list of int
-            The number of values of each parameter.
+        shapes : list of int or tuple
+            The shape of each parameter.
         dimensions : list of brian2 Dimension, optional
             The dimensions of each; dimensionless where they are not given.
         names : list of str, optional
@@ -73,7 +73,7 @@ class Adam:
             If a list has not one entry for each parameter, a step size is not positive and finite, or a low bound
             is above its high one.
         """
-        count = len(sizes)
+        count = len(shapes)
         dimensions = [DIMENSIONLESS] * count if dimensions is None else dimensions
         names = [f"parameter {k}" for k in range(count)] if names is None else names
         several_rates = isinstance(self.learning_rate, (list, tuple)) or np.ndim(self.learning_rate) > 0
@@ -84,8 +84,8 @@ class Adam:
         ]
         self._limits = [_limits(pair, *which) for pair, *which in zip(bounds, dimensions, names, strict=True)]
         self._steps = 0
-        self._mean = [np.zeros(size) for size in sizes]
-        self._square = [np.zeros(size) for size in sizes]
+        self._mean = [np.zeros(shape) for shape in shapes]
+        self._square = [np.zeros(shape) for shape in shapes]
 
     def step(self, values, slopes, factor=1.0):
         """Take one step downhill.
@@ -108,7 +108,7 @@ class Adam:
             If :meth:`prepare` was not called.
         """
         if self._rates is None:
-            raise RuntimeError("The optimiser does not know its parameters yet: call prepare(sizes) first.")
+            raise RuntimeError("The optimiser does not know its parameters yet: call prepare(shapes) first.")
         self._steps += 1
         correction_1 = 1.0 - self.beta_1**self._steps
         correction_2 = 1.0 - self.beta_2**self._steps

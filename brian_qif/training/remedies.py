@@ -89,7 +89,9 @@ class ActivityFloor:
         if not isinstance(getattr(weights, "group", None), Synapses):
             raise TypeError("The weights have to be a variable of synapses, such as synapses.w.")
         if get_dimensions(lift) != weights.dim:
-            raise DimensionMismatchError("The lift has to have the unit of the weights", get_dimensions(lift), weights.dim)
+            raise DimensionMismatchError(
+                "The lift has to have the unit of the weights", get_dimensions(lift), weights.dim
+            )
         if not (minimum > 0 and float(np.asarray(lift)) > 0):
             raise ValueError("The floor and the lift of the weights have to be positive.")
         self.weights, self.minimum = weights, float(minimum)
@@ -108,7 +110,9 @@ class ActivityFloor:
         for position, parameter in enumerate(parameters):
             if _label(parameter) == _label(self.weights):
                 return position
-        raise ValueError(f"The floor of activity lifts {_label(self.weights)}, which is not among the parameters.")
+        raise ValueError(
+            f"The floor of activity lifts {_label(self.weights)}, which is not among the parameters."
+        )
 
     def __call__(self, weights, spike_counts, factor=1.0):
         """The weights after the lift.
