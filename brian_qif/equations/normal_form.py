@@ -123,9 +123,7 @@ def _symbol(name: str) -> sympy.Symbol:
 
 def _right_hand_sides(equations: Equations) -> dict[str, sympy.Expr]:
     if equations.is_stochastic:
-        raise UnsupportedModelError(
-            "The equations contain noise (xi); the event-driven solver is deterministic."
-        )
+        raise UnsupportedModelError("The equations contain noise (xi); the event-driven solver is deterministic.")
     rates = {
         name: str_to_sympy(str(expression))
         for name, expression in equations.get_substituted_expressions()
@@ -174,9 +172,7 @@ def _coefficients(rate: sympy.Expr, voltage: str, current: str):
             )
         extra = {str(symbol) for symbol in coefficient.free_symbols} & {"t", "dt"}
         if extra:
-            raise UnsupportedModelError(
-                f"The term {term} of d{voltage}/dt depends on {', '.join(sorted(extra))}."
-            )
+            raise UnsupportedModelError(f"The term {term} of d{voltage}/dt depends on {', '.join(sorted(extra))}.")
         known[powers] = coefficient
     for powers, word in (((1, 0), voltage), ((0, 1), current)):
         if known[powers] == 0:

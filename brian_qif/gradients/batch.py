@@ -66,9 +66,7 @@ class BatchGradient:
         self.reading = gradient.read()
         self.stimulus = self.reading.node(stimulus)
         if not isinstance(self.reading.plan.nodes[self.stimulus], SourceNode):
-            raise TypeError(
-                f"'{stimulus.name}' is not a SpikeGeneratorGroup, so samples cannot give its spikes."
-            )
+            raise TypeError(f"'{stimulus.name}' is not a SpikeGeneratorGroup, so samples cannot give its spikes.")
         if any(parameter.kind == "spike_times" for parameter in gradient.parameters):
             raise NotImplementedError(
                 "Spike times of the stimulus belong to a sample; they have no slope over a batch."
@@ -139,9 +137,7 @@ class BatchGradient:
         total = None
         for lane_sum in sums:
             total = _add(total, lane_sum)
-        return BatchResult(
-            losses, np.array(outputs), {plan.nodes[k].name: count for k, count in counts.items()}, total
-        )
+        return BatchResult(losses, np.array(outputs), {plan.nodes[k].name: count for k, count in counts.items()}, total)
 
 
 def _add(total: list[np.ndarray] | None, slopes: list[np.ndarray] | None) -> list[np.ndarray] | None:

@@ -42,11 +42,11 @@ class DirectionReport:
     note: str
 
     def __str__(self):
-        found = (
-            f"order {self.order:.3f}" if self.order is not None else "curvature too small to show an order"
-        )
+        found = f"order {self.order:.3f}" if self.order is not None else "curvature too small to show an order"
         verdict = "passed" if self.passed else "FAILED"
-        text = f"{verdict} by {self.method}: {found}; slope {self.slope:.10g}, central difference {self.difference:.10g}"
+        text = (
+            f"{verdict} by {self.method}: {found}; slope {self.slope:.10g}, central difference {self.difference:.10g}"
+        )
         return f"{text}; {self.note}" if self.note else text
 
 
@@ -157,9 +157,7 @@ class _Trial:
     def rounding(self, generator) -> float:
         """Noise of the loss: how far it moves when the parameters move by some units in the last place."""
         tiny = np.finfo(float).eps
-        changes = [
-            abs(self.at(self.direction(generator), sign * 4 * tiny)[0] - self.value) for sign in (1, 1, 1)
-        ]
+        changes = [abs(self.at(self.direction(generator), sign * 4 * tiny)[0] - self.value) for sign in (1, 1, 1)]
         return max(*changes, 4 * tiny * abs(self.value))
 
 
@@ -173,14 +171,10 @@ def _check_direction(trial: _Trial, shift, rounding: float) -> DirectionReport:
         order = float(np.polyfit(np.log2(steps[window]), np.log2(remainders[window]), 1)[0])
         passed = abs(order - 2) <= ORDER_TOLERANCE
         difference = _difference(trial, shift, steps[window])
-        return DirectionReport(
-            "order", order, steps[window], remainders[window], slope, difference, passed, note
-        )
+        return DirectionReport("order", order, steps[window], remainders[window], slope, difference, passed, note)
     difference = _difference(trial, shift, steps)
     size = sum(np.sum(np.abs(g * d)) for g, d in zip(trial.slopes, shift, strict=True))
-    allowed = CENTRAL_TOLERANCE * max(size, abs(difference)) + (
-        2 * rounding / steps[0] if len(steps) else 0.0
-    )
+    allowed = CENTRAL_TOLERANCE * max(size, abs(difference)) + (2 * rounding / steps[0] if len(steps) else 0.0)
     passed = len(steps) > 0 and abs(difference - slope) <= allowed
     return DirectionReport("central difference", None, steps, remainders, slope, difference, passed, note)
 

@@ -68,8 +68,8 @@ class SpikeTimeLoss:
             raise ValueError("The target of a SpikeTimeLoss contains a value that is not a finite time.")
         if self.target.ndim > 1 or (self.target.ndim == 1 and len(self.target) != len(group)):
             raise ValueError(
-                f"The target of a SpikeTimeLoss has shape {self.target.shape}; '{group.name}' has {len(group)} neurons: "
-                "give one time per neuron, or one for all."
+                f"The target of a SpikeTimeLoss has shape {self.target.shape}; '{group.name}' has {len(group)} "
+                "neurons: give one time per neuron, or one for all."
             )
 
     def check(self, reading: NetworkReading) -> None:
@@ -81,9 +81,7 @@ class SpikeTimeLoss:
     def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
         node = reading.node(self.group_name)
         times, units = record.spike_times[node], record.spike_units[node]
-        spiking, first = np.unique(
-            units, return_index=True
-        )  # times ascend: the first occurrence is the first spike
+        spiking, first = np.unique(units, return_index=True)  # times ascend: the first occurrence is the first spike
         latency = np.full(reading.plan.nodes[node].size, reading.plan.start + duration)
         latency[spiking] = times[first]
         distance = latency - (self.target if label is None else label)
@@ -132,17 +130,15 @@ class SpikeFunctionLoss:
                 f"for {len(times)} spikes; one per spike is needed."
             )
         if not np.isfinite(value) or not np.all(np.isfinite(slope)):
-            raise ValueError(
-                "The function of a SpikeFunctionLoss returned a value or a derivative that is not finite."
-            )
+            raise ValueError("The function of a SpikeFunctionLoss returned a value or a derivative that is not finite.")
         return Evaluation(value, Seeds(spike_times={node: slope}), np.array([value]))
 
 
 class CrossEntropyLoss:
     """Softmax cross-entropy on the voltage of a readout, averaged over the trial.
 
-    The output of neuron k is ``gain * int v_k(t) w(t) dt / int w(t) dt`` with the weight ``w(t) = exp(-t/weight_time)``,
-    t counted from the start of the trial; its integral between events is taken in closed form.
+    The output of neuron k is ``gain * int v_k(t) w(t) dt / int w(t) dt`` with the weight
+    ``w(t) = exp(-t/weight_time)``, t counted from the start of the trial; its integral between events is taken in closed form.
 
     Parameters
     ----------
@@ -166,9 +162,7 @@ class CrossEntropyLoss:
     def __init__(self, group, label: int | None = None, weight_time=None, gain=1.0):
         if weight_time is not None:
             if not have_same_dimensions(weight_time, second):
-                raise DimensionMismatchError(
-                    "weight_time of a CrossEntropyLoss is a time", weight_time, second
-                )
+                raise DimensionMismatchError("weight_time of a CrossEntropyLoss is a time", weight_time, second)
             if not float(weight_time) > 0:
                 raise ValueError(f"weight_time of a CrossEntropyLoss must be positive; it is {weight_time}.")
         if not have_same_dimensions(gain * group.v, 1):
@@ -184,7 +178,8 @@ class CrossEntropyLoss:
     def _checked(self, label) -> int:
         if int(label) != label or not 0 <= label < self.classes:
             raise ValueError(
-                f"The label {label} is not one of the {self.classes} classes 0 to {self.classes - 1} of '{self.group_name}'."
+                f"The label {label} is not one of the {self.classes} classes 0 to {self.classes - 1} "
+                f"of '{self.group_name}'."
             )
         return int(label)
 
@@ -218,9 +213,7 @@ class CrossEntropyLoss:
 def _require_spiking(reading: NetworkReading, name: str, loss: str) -> None:
     node = reading.plan.nodes[reading.node(name)]
     if not isinstance(node, NeuronNode) or not node.spikes:
-        raise NotImplementedError(
-            f"{loss} needs a NeuronGroup that spikes; '{name}' does not follow a threshold."
-        )
+        raise NotImplementedError(f"{loss} needs a NeuronGroup that spikes; '{name}' does not follow a threshold.")
 
 
 def with_dimensions(value, dimensions) -> Quantity | float | np.ndarray:

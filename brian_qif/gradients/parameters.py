@@ -105,8 +105,8 @@ def find_parameter(reading: NetworkReading, view: VariableView) -> Parameter:
     """
     if not isinstance(view, VariableView):
         raise TypeError(
-            f"A parameter is given as the variable itself, for instance synapses.w; {type(view).__name__} {view!r} was given "
-            "(synapses.w[:] is a copy of the values)."
+            f"A parameter is given as the variable itself, for instance synapses.w; {type(view).__name__} "
+            f"{view!r} was given (synapses.w[:] is a copy of the values)."
         )
     owner, name, plan = view.group.name, view.name, reading.plan
     pathways = plan.pathways
@@ -129,6 +129,6 @@ def find_parameter(reading: NetworkReading, view: VariableView) -> Parameter:
         if form is not None and name == form.current:
             return Parameter("current", (index,), node.current_scale, 0.0, (node.size,), view)
     raise NotImplementedError(
-        f"There is no slope with respect to '{owner}.{name}'. There are slopes with respect to the weights and delays of "
-        "Synapses in the network, the spike_time of a SpikeGeneratorGroup, and the initial state of a NeuronGroup."
+        f"There is no slope with respect to '{owner}.{name}'. There are slopes with respect to the weights and "
+        "delays of Synapses in the network, the spike_time of a SpikeGeneratorGroup, and the initial state of a NeuronGroup."
     )

@@ -145,9 +145,7 @@ class SpikeGradient:
         """Write values (SI numbers) into the network."""
         for parameter, value in zip(self.parameters, values, strict=True):
             if parameter.kind == "spike_times":
-                raise NotImplementedError(
-                    f"{parameter.label} is read-only in Brian2; use the group's set_spikes."
-                )
+                raise NotImplementedError(f"{parameter.label} is read-only in Brian2; use the group's set_spikes.")
             parameter.view.set_item(
                 slice(None) if parameter.shape else "True", with_dimensions(value, parameter.dimensions)
             )

@@ -33,9 +33,7 @@ def read_pathways(
             f"'{synapses.name}' has differential equations ({names}); its synapses must be static."
         )
     if synapses.summed_updaters:
-        raise NotImplementedError(
-            f"'{synapses.name}' has summed variables; only on_pre statements are supported."
-        )
+        raise NotImplementedError(f"'{synapses.name}' has summed variables; only on_pre statements are supported.")
     pre = np.array(synapses.variables["_synaptic_pre"].get_value(), dtype=np.int64)
     post = np.array(synapses.variables["_synaptic_post"].get_value(), dtype=np.int64)
     if len(pre) == 0:
@@ -98,6 +96,4 @@ def _weight_variable(synapses: Synapses, code: str, current: str) -> str:
 def _require_finite(synapses: Synapses, variable: str, weights: np.ndarray):
     bad = np.flatnonzero(~np.isfinite(weights))
     if len(bad):
-        raise ValueError(
-            f"'{synapses.name}': {variable}[{bad[0]}] is {weights[bad[0]]}; weights must be finite."
-        )
+        raise ValueError(f"'{synapses.name}': {variable}[{bad[0]}] is {weights[bad[0]]}; weights must be finite.")

@@ -53,9 +53,7 @@ class NetworkReading:
         names = [node.name for node in self.plan.nodes]
         name = getattr(group, "name", group)
         if name not in names:
-            raise ValueError(
-                f"'{name}' is not part of the network, which holds {', '.join(names) or 'nothing'}."
-            )
+            raise ValueError(f"'{name}' is not part of the network, which holds {', '.join(names) or 'nothing'}.")
         return names.index(name)
 
 
@@ -96,7 +94,8 @@ def read_network(network: Network, namespace: dict | None = None) -> NetworkRead
             if start > 0 and np.any(pathway.delays > 0):
                 raise NotImplementedError(
                     f"The network has run already (t = {network.t}) and '{connection.name}' has delays: spikes may be "
-                    "on their way that cannot be read back. Start from a network at t = 0, for instance after restore()."
+                    "on their way that cannot be read back. Start from a network at t = 0, for instance after "
+                    "restore()."
                 )
             pathways.append(pathway)
             weight_variables.append((connection.name, variable))
@@ -125,9 +124,7 @@ def _sort_objects(network: Network):
             synapses.append(item)
         elif not isinstance(item, _MONITORS) and not _is_part(item, network):
             hint = (
-                "connect the whole group"
-                if isinstance(item, Subgroup)
-                else "give its spikes by a SpikeGeneratorGroup"
+                "connect the whole group" if isinstance(item, Subgroup) else "give its spikes by a SpikeGeneratorGroup"
             )
             refused.append(f"{type(item).__name__} '{item.name}' ({hint})")
     for group in neurons:
@@ -163,9 +160,7 @@ def _read_form(group: NeuronGroup) -> NormalForm:
             f"'{group.name}' has a refractory period, which the event-driven solver does not know."
         )
     try:
-        return recognise(
-            group.equations, group.events.get("spike"), group.event_codes.get("spike"), at_infinity
-        )
+        return recognise(group.equations, group.events.get("spike"), group.event_codes.get("spike"), at_infinity)
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"'{group.name}': {error}") from error
 
@@ -174,13 +169,11 @@ def _read_neurons(group: NeuronGroup, form: NormalForm, namespace) -> NeuronNode
     value = parameter_values(group, form, namespace)
     for name in ("tau_m", "tau_s"):
         if not value[name] > 0 or not np.isfinite(value[name]):
-            raise ValueError(
-                f"'{group.name}': {name} = {value[name]} s; a time constant is positive and finite."
-            )
+            raise ValueError(f"'{group.name}': {name} = {value[name]} s; a time constant is positive and finite.")
     if form.kind == "qif" and abs(value["tau_m"] / (2 * value["tau_s"]) - 1) > RATIO_TOLERANCE:
         raise UnsupportedModelError(
-            f"'{group.name}': tau_m = {value['tau_m']} s and tau_s = {value['tau_s']} s; the closed form of the quadratic "
-            "neuron needs tau_m = 2*tau_s."
+            f"'{group.name}': tau_m = {value['tau_m']} s and tau_s = {value['tau_s']} s; the closed form of the "
+            "quadratic neuron needs tau_m = 2*tau_s."
         )
     voltage = state_values(group, form.voltage)
     current = state_values(group, form.current)
@@ -216,11 +209,7 @@ def _refuse_undefined(group, form, voltage, current):
 
 def _check_threshold(group, node):
     if not node["reset"] < node["threshold"]:
-        raise ValueError(
-            f"'{group.name}': the reset lies at or above the threshold, so a spike would never end."
-        )
+        raise ValueError(f"'{group.name}': the reset lies at or above the threshold, so a spike would never end.")
     above = np.flatnonzero(node["v"] >= node["threshold"])
     if len(above):
-        raise ValueError(
-            f"'{group.name}': neuron {above[0]} starts at or above its threshold; start it below."
-        )
+        raise ValueError(f"'{group.name}': neuron {above[0]} starts at or above its threshold; start it below.")

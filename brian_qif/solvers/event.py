@@ -48,9 +48,7 @@ class EventSolver:
     def __repr__(self):
         return f"EventSolver(backend={self.backend!r})  # spike times exact up to rounding"
 
-    def simulate(
-        self, network: Network, duration, namespace: dict | None = None, level: int = 0
-    ) -> Trajectory:
+    def simulate(self, network: Network, duration, namespace: dict | None = None, level: int = 0) -> Trajectory:
         """Simulate from the network's present state; the network itself is not changed.
 
         Parameters
@@ -120,9 +118,7 @@ def duration_in_seconds(duration) -> float:
         If it is not positive and finite.
     """
     if not have_same_dimensions(duration, second):
-        raise DimensionMismatchError(
-            "The duration of a trial is a time, for instance 40*ms", duration, second
-        )
+        raise DimensionMismatchError("The duration of a trial is a time, for instance 40*ms", duration, second)
     seconds = float(duration)
     if not 0 < seconds < float("inf"):
         raise ValueError(f"The duration of a trial must be positive and finite; it is {seconds} s.")

@@ -103,9 +103,7 @@ class LinearNeurons:
         tau_m, tau_s = self.node.tau_m, self.node.tau_s
         slope_v, slope_current = adjoint
         response = current_response(step, tau_m, tau_s)
-        return np.array(
-            [np.exp(-step / tau_m) * slope_v, np.exp(-step / tau_s) * slope_current + response * slope_v]
-        )
+        return np.array([np.exp(-step / tau_m) * slope_v, np.exp(-step / tau_s) * slope_current + response * slope_v])
 
     def spike_adjoint(self, state: np.ndarray, neuron: int, adjoint: np.ndarray, seed: float) -> None:
         """Eq. (jump): ``state`` is the state before the reset, ``seed`` the slope with respect to the spike time."""
@@ -113,7 +111,8 @@ class LinearNeurons:
         rise = current - self.node.threshold
         if rise <= GRAZING_SLOPE * max(abs(current), abs(self.node.threshold)):
             raise GrazingSpikeError(
-                f"Neuron {neuron} of '{self.node.name}' only grazes its threshold; its spike time has no bounded derivative."
+                f"Neuron {neuron} of '{self.node.name}' only grazes its threshold; "
+                "its spike time has no bounded derivative."
             )
         after = current - self.node.reset
         adjoint[0, neuron] = (adjoint[0, neuron] * after - seed * self.node.tau_m) / rise

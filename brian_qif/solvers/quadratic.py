@@ -125,9 +125,7 @@ class QuadraticNeurons:
 
     def arrival_slopes(self, state: np.ndarray, adjoint: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Slope of the loss with respect to the time of an arrival, per unit of weight."""
-        return (
-            adjoint[2, targets] / self.node.tau_s - state[1, targets] * adjoint[0, targets] / self.node.tau_m
-        )
+        return adjoint[2, targets] / self.node.tau_s - state[1, targets] * adjoint[0, targets] / self.node.tau_m
 
     def initial_slopes(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Through the chart in which the state began: (v, 1) or (1, 1/v)."""

@@ -49,9 +49,7 @@ class ComponentHistory:
     def open_block(self, network: ReferenceNetwork, states: dict[int, np.ndarray]) -> None:
         """Before every ``BLOCK``-th event, keep a copy of the states and rescale them in place."""
         if len(self.events) >= MOST_EVENTS:
-            raise RuntimeError(
-                f"More than {MOST_EVENTS} events in one trial: the network's activity has no bound."
-            )
+            raise RuntimeError(f"More than {MOST_EVENTS} events in one trial: the network's activity has no bound.")
         if len(self.events) % BLOCK == 0:
             self.checkpoints.append({k: state.copy() for k, state in states.items()})
             for k, state in states.items():
@@ -77,8 +75,7 @@ class ReferenceNetwork:
             if isinstance(node, NeuronNode)
         }
         self.outgoing = {
-            k: [n for n, pathway in enumerate(plan.pathways) if pathway.source == k]
-            for k in range(len(plan.nodes))
+            k: [n for n, pathway in enumerate(plan.pathways) if pathway.source == k] for k in range(len(plan.nodes))
         }
 
     def forward(self, request: Request, stimuli=None, sample_times=()) -> Record:

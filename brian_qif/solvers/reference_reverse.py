@@ -59,9 +59,7 @@ class ReverseSweep:
             time = event.time
         for event, (time, step, before, arrived) in zip(reversed(events), reversed(tape), strict=True):
             self._reverse_event(event, arrived, adjoints)
-            adjoints = {
-                k: self._reverse_flow(k, time, step, before[k], adjoint) for k, adjoint in adjoints.items()
-            }
+            adjoints = {k: self._reverse_flow(k, time, step, before[k], adjoint) for k, adjoint in adjoints.items()}
         for k, factor in factors.items():
             if factor is not None:
                 adjoints[k][:2] *= factor
@@ -73,9 +71,7 @@ class ReverseSweep:
             self._reverse_arrival(event, states, adjoints)
         elif event.neuron >= 0:
             seed = self.spike_slopes[event.node][event.spike]
-            self.network.neurons[event.node].spike_adjoint(
-                states[event.node], event.neuron, adjoints[event.node], seed
-            )
+            self.network.neurons[event.node].spike_adjoint(states[event.node], event.neuron, adjoints[event.node], seed)
 
     def _reverse_arrival(self, event, states, adjoints):
         pathway, synapses = self.plan.pathways[event.pathway], self.network.synapses(event)

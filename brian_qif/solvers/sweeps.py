@@ -79,9 +79,7 @@ class Slopes:
 class PreparedNetwork(Protocol):
     """A plan, packed for a backend."""
 
-    def forward(
-        self, request: Request, stimuli: dict[int, tuple[np.ndarray, np.ndarray]] | None = None
-    ) -> Record:
+    def forward(self, request: Request, stimuli: dict[int, tuple[np.ndarray, np.ndarray]] | None = None) -> Record:
         """Simulate one trial; ``stimuli`` replaces the (times, units) of source nodes for this trial."""
 
     def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
@@ -122,6 +120,4 @@ def find_backend(name: str) -> Backend:
         return _backends[name]
     except KeyError:
         known = ", ".join(repr(known) for known in sorted(_backends))
-        raise ValueError(
-            f"There is no backend '{name}' for the event-driven solver; there are {known}."
-        ) from None
+        raise ValueError(f"There is no backend '{name}' for the event-driven solver; there are {known}.") from None

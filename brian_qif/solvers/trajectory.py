@@ -27,9 +27,7 @@ class SpikesOfGroups:
 
     def __getitem__(self, group) -> Spikes:
         node = self._reading.node(group)
-        return Spikes(
-            Quantity(self._record.spike_times[node], dim=second.dim), self._record.spike_units[node]
-        )
+        return Spikes(Quantity(self._record.spike_times[node], dim=second.dim), self._record.spike_units[node])
 
     def __repr__(self):
         counts = zip(self._reading.plan.nodes, self._record.spike_times, strict=True)

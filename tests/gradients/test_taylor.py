@@ -1,0 +1,123 @@
+"""The gradient is exact: Taylor order 2 and central differences, for every parameter, model and wiring."""
+
+import numpy as np
+import pytest
+
+from brian_qif import CrossEntropyLoss, EventSolver, GradientCheckError, SpikeGradient, SpikeTimeLoss, check_gradient
+from brian_qif.solvers.linear import LinearNeurons
+from brian_qif.solvers.quadratic import QuadraticNeurons
+from tests.networks import DURATION, example, smooth_loss
+
+WIRINGS = {
+    "feed-forward": {},
+    "delays": {"delays": True},
+    "recurrent": {"recurrent": True},
+    "recurrent with delays": {"recurrent": True, "delays": True},
+}
+REFERENCE = EventSolver(backend="reference")
+
+
+def assert_agrees_with_central_differences(report):
+    for direction in report.directions:
+        scale = max(abs(direction.slope), abs(direction.difference))
+        assert abs(direction.slope - direction.difference) <= 1e-6 * scale + 1e-9
+
+
+@pytest.mark.parametrize("kind", ["lif", "qif"])
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_every_parameter_passes_the_taylor_test(kind, wiring, backend):
+    case = example(kind, **WIRINGS[wiring])
+    for name, view in case.parameters.items():
+        gradient = SpikeGradient(case.network, smooth_loss(case.neurons), [view], solver=EventSolver(backend))
+        report = check_gradient(gradient, DURATION, directions=1)
+        assert [direction.method for direction in report.directions] == ["order"], name
+        assert_agrees_with_central_differences(report)
+    gradient(DURATION)
+    counts = np.bincount(gradient.trajectory.spikes[case.neurons].i, minlength=4)
+    assert np.all((counts >= 2) & (counts <= 8))
+
+
+@pytest.mark.parametrize("kind", ["lif", "qif"])
+def test_cross_entropy_of_a_readout_passes_the_taylor_test(kind, backend):
+    from brian2 import ms
+
+    case = example(kind, recurrent=True, delays=True, readout=True)
+    loss = CrossEntropyLoss(case.readout, label=1, weight_time=30 * ms)
+    gradient = SpikeGradient(case.network, loss, list(case.parameters.values()), solver=EventSolver(backend))
+    assert_agrees_with_central_differences(check_gradient(gradient, DURATION, directions=3))
+
+
+@pytest.mark.parametrize("kind", ["lif", "qif"])
+def test_physical_units_pass_the_taylor_test(kind):
+    from brian2 import Network, SpikeGeneratorGroup, Synapses, ms, mV
+
+    from brian_qif.models import LIFGroup, QIFGroup
+
+    stimulus = SpikeGeneratorGroup(2, [0, 1, 0, 1], [2, 5, 8, 20] * ms)
+    if kind == "lif":
+        neurons = LIFGroup(2, tau_m=20 * ms, tau_s=5 * ms, v_th=10 * mV, v_reset=-2 * mV)
+    else:
+        neurons = QIFGroup(2, tau_m=20 * ms, tau_s=10 * ms, v_rest=-65 * mV, v_crit=-50 * mV)
+    synapses = Synapses(stimulus, neurons, "w : volt", on_pre="I_post += w")
+    synapses.connect()
+    synapses.w = [40, 45, 42, 38] * mV
+    loss = SpikeTimeLoss(neurons, target=[7, 9] * ms)
+    gradient = SpikeGradient(Network(stimulus, neurons, synapses), loss, [synapses.w, neurons.v], solver=REFERENCE)
+    check_gradient(gradient, DURATION)
+    value, slopes = gradient(DURATION)
+    assert value.dim == (1 * ms**2).dim
+    assert slopes[0].dim == (1 * ms**2 / mV).dim
+    assert slopes[1].shape == (2,)
+
+
+def test_a_dropped_jump_fails(monkeypatch):
+    def without_jump(self, state, neuron, adjoint, seed):
+        rise = state[1, neuron] - self.node.threshold
+        adjoint[0, neuron] -= seed * self.node.tau_m / rise
+
+    monkeypatch.setattr(LinearNeurons, "spike_adjoint", without_jump)
+    case = example("lif")
+    gradient = SpikeGradient(case.network, smooth_loss(case.neurons), [case.parameters["w"]], solver=REFERENCE)
+    with pytest.raises(GradientCheckError, match="FAILED by order"):
+        check_gradient(gradient, DURATION)
+
+
+@pytest.mark.parametrize("kernel, kind", [(LinearNeurons, "lif"), (QuadraticNeurons, "qif")])
+@pytest.mark.parametrize("method", ["spike_adjoint", "arrival_slopes"])
+def test_a_flipped_sign_fails(monkeypatch, kernel, kind, method):
+    original = getattr(kernel, method)
+
+    def flipped_spike(self, state, neuron, adjoint, seed):
+        original(self, state, neuron, adjoint, -seed)
+
+    def flipped_arrival(self, state, adjoint, targets):
+        return -original(self, state, adjoint, targets)
+
+    monkeypatch.setattr(kernel, method, flipped_spike if method == "spike_adjoint" else flipped_arrival)
+    case = example(kind, recurrent=True, delays=True)
+    gradient = SpikeGradient(case.network, smooth_loss(case.neurons), [case.parameters["w"]], solver=REFERENCE)
+    with pytest.raises(GradientCheckError):
+        check_gradient(gradient, DURATION)
+
+
+@pytest.mark.parametrize("kernel, kind", [(LinearNeurons, "lif"), (QuadraticNeurons, "qif")])
+def test_a_slope_that_is_off_by_one_in_a_thousand_fails(monkeypatch, kernel, kind):
+    original = kernel.flow_adjoint
+    monkeypatch.setattr(kernel, "flow_adjoint", lambda *arguments: original(*arguments) * 1.001)
+    case = example(kind)
+    gradient = SpikeGradient(case.network, smooth_loss(case.neurons), [case.parameters["w"]], solver=REFERENCE)
+    with pytest.raises(GradientCheckError):
+        check_gradient(gradient, DURATION)
+
+
+def test_a_silent_neuron_has_a_slope_of_exactly_zero(backend):
+    case = example("qif")
+    case.synapses.w = 0
+    case.neurons.v = 0
+    case.neurons.I = 0
+    loss = SpikeTimeLoss(case.neurons, target=DURATION / 2)
+    gradient = SpikeGradient(case.network, loss, [case.parameters["w"]], solver=EventSolver(backend))
+    value, slopes = gradient(DURATION)
+    assert float(value) == pytest.approx(4 * 0.05**2, rel=1e-14)
+    assert np.all(np.asarray(slopes[0]) == 0)
+    assert "curvature too small" in str(check_gradient(gradient, DURATION))
