@@ -19,9 +19,7 @@ from brian_qif.training.datasets import SpikeSample
 _REPETITIONS = 3
 
 
-def measure_speed(
-    neuron="qif", inputs=700, hidden=128, outputs=20, events=8000, samples=64, threads=1, seed=0
-):
+def measure_speed(neuron="qif", inputs=700, hidden=128, outputs=20, events=8000, samples=64, threads=1, seed=0):
     """Time a network on samples of random input, through the same path as a training.
 
     Each sample has ``events`` input spikes at distinct times, uniform over one second, from uniformly drawn units.
@@ -46,8 +44,8 @@ def measure_speed(
     Returns
     -------
     dict
-        ``forward_ms`` and ``gradient_ms`` (forward and reverse together): milliseconds of CPU time per sample, all threads added;
-        ``forward_wall_ms`` and ``gradient_wall_ms``: of wall-clock time; the spikes per hidden neuron; the norm of the
+        ``forward_ms`` and ``gradient_ms`` (forward and reverse together): milliseconds of CPU time per sample, all
+        threads added; ``forward_wall_ms`` and ``gradient_wall_ms``: of wall-clock time; the spikes per hidden neuron; the norm of the
         gradient; and the settings.
 
     Raises
@@ -153,8 +151,6 @@ def run(arguments):
     figures |= {f"version of {name}": text for name, text in versions.items()}
     width = max(len(name) for name in figures)
     return "\n".join(
-        f"{name.replace('_', ' '):<{width}}  {value:.4g}"
-        if isinstance(value, float)
-        else f"{name:<{width}}  {value}"
+        f"{name.replace('_', ' '):<{width}}  {value:.4g}" if isinstance(value, float) else f"{name:<{width}}  {value}"
         for name, value in figures.items()
     )

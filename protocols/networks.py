@@ -73,9 +73,7 @@ def build_classifier(
         if size < 1:
             raise ValueError(f"The {layer} layer needs at least one neuron, not {size}.")
     stimulus = SpikeGeneratorGroup(n_inputs, [], [] * second, name="stimulus")
-    hidden = NEURONS[neuron](
-        n_hidden, tau_m=tau_m, tau_s=tau_m / 2 if tau_s is None else tau_s, name="hidden"
-    )
+    hidden = NEURONS[neuron](n_hidden, tau_m=tau_m, tau_s=tau_m / 2 if tau_s is None else tau_s, name="hidden")
     readout = LeakyIntegratorGroup(n_classes, tau_m=readout_tau_m, tau_s=readout_tau_s, name="readout")
     input_synapses = Synapses(stimulus, hidden, "w : 1", on_pre="I_post += w", name="input_synapses")
     output_synapses = Synapses(hidden, readout, "w : 1", on_pre="I_post += w", name="output_synapses")

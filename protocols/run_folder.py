@@ -48,7 +48,8 @@ class RunFolder:
         present = [file.name for file in self._files() if file.exists()]
         if present and not resume:
             raise FileExistsError(
-                f"'{self.path}' already holds a run ({', '.join(present)}). Go on with it by --resume, or choose another folder."
+                f"'{self.path}' already holds a run ({', '.join(present)}). Go on with it by --resume, or choose"
+                " another folder."
             )
         if resume and not self.settings.exists():
             raise FileNotFoundError(f"'{self.path}' holds no run to go on with; start one without --resume.")
@@ -63,9 +64,7 @@ class RunFolder:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise OSError(
-                f"The output folder '{self.path}' cannot be written: {error.strerror or error}."
-            ) from error
+            raise OSError(f"The output folder '{self.path}' cannot be written: {error.strerror or error}.") from error
 
     def claim(self, settings):
         """Note down the settings of a new run, or compare them with those of the run that goes on.

@@ -85,8 +85,8 @@ def train_on_recordings(
     Parameters
     ----------
     train, test : str or os.PathLike
-        HDF5 files, see `SpikeDataset`. The test file is checked at the start; its spikes reach the network only after the
-        last epoch.
+        HDF5 files, see `SpikeDataset`. The test file is checked at the start; its spikes reach the network only
+        after the last epoch.
     out : str or os.PathLike
         The folder for settings.json, checkpoint.npz, history.csv, summary.json and curves.png.
     neuron : 'lif' or 'qif'
@@ -98,7 +98,8 @@ def train_on_recordings(
     batch_size : int, optional
         Samples per step, by default the recipe's.
     learning_rate : float, optional
-        Adam's step size for the input weights, by default the recipe's. That of the readout's weights keeps its ratio to it.
+        Adam's step size for the input weights, by default the recipe's. That of the readout's weights keeps its
+        ratio to it.
     seed : int
         Decides the initial weights and the order of the samples.
     threads : int, optional
@@ -328,18 +329,12 @@ def add_arguments(parser):
     parser.add_argument(
         "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (%(default)s)"
     )
-    parser.add_argument(
-        "--hidden", type=int, default=128, metavar="N", help="number of hidden neurons (%(default)s)"
-    )
-    parser.add_argument(
-        "--inputs", type=int, default=700, metavar="N", help="number of input neurons (%(default)s)"
-    )
+    parser.add_argument("--hidden", type=int, default=128, metavar="N", help="number of hidden neurons (%(default)s)")
+    parser.add_argument("--inputs", type=int, default=700, metavar="N", help="number of input neurons (%(default)s)")
     parser.add_argument(
         "--epochs", type=int, default=20, metavar="N", help="passes through the training file (%(default)s)"
     )
-    parser.add_argument(
-        "--batch-size", type=int, metavar="N", help=f"samples per step ({_defaults('batch_size')})"
-    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help=f"samples per step ({_defaults('batch_size')})")
     parser.add_argument(
         "--learning-rate",
         type=float,
@@ -372,10 +367,9 @@ def run(arguments):
     """Carry out ``brian-qif train``; the lines to show at the end."""
     settings = {name: value for name, value in vars(arguments).items() if name != "command"}
     summary = train_on_recordings(**settings, report="text")
-    speakers = ", ".join(
-        f"{name}: {value:.3f}" for name, value in summary["test_accuracy_by_speaker"].items()
-    )
+    speakers = ", ".join(f"{name}: {value:.3f}" for name, value in summary["test_accuracy_by_speaker"].items())
     return (
         f"Accuracy: training {summary['train_accuracy']:.3f}, test {summary['test_accuracy']:.3f}"
-        f" (speaker {speakers}).\nWritten into '{arguments.out}': summary.json, history.csv, checkpoint.npz, curves.png."
+        f" (speaker {speakers}).\n"
+        f"Written into '{arguments.out}': summary.json, history.csv, checkpoint.npz, curves.png."
     )

@@ -96,7 +96,8 @@ class SpikeDataset:
         for key in ("spikes/times", "spikes/units"):
             if h5py.check_vlen_dtype(self._file[key].dtype) is None:
                 raise ValueError(
-                    f"In '{self.path}', '{key}' has to hold one variable-length array per sample, not {self._file[key].dtype}."
+                    f"In '{self.path}', '{key}' has to hold one variable-length array per sample,"
+                    f" not {self._file[key].dtype}."
                 )
         self._labels = _integers(self._file, "labels", self.path)
         self._speakers = _integers(self._file, "extra/speaker", self.path)
@@ -137,9 +138,7 @@ class SpikeDataset:
             wrong = np.flatnonzero((units < 0) | (units >= (np.inf if n_units is None else n_units)))
             if len(wrong):
                 network = "units start at 0" if n_units is None else f"the network has {n_units} inputs"
-                raise ValueError(
-                    f"{where} has a spike of unit {units[wrong[0]]} (spike {wrong[0]}), but {network}."
-                )
+                raise ValueError(f"{where} has a spike of unit {units[wrong[0]]} (spike {wrong[0]}), but {network}.")
             last_times[index] = times.max()
             largest = max(largest, int(units.max()))
         if largest < 0:

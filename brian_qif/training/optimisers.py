@@ -39,9 +39,7 @@ class Adam:
     Loshchilov & Hutter (2019), Decoupled weight decay regularization, arXiv:1711.05101
     """
 
-    def __init__(
-        self, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, bounds=None
-    ):
+    def __init__(self, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, bounds=None):
         for name, value in (("beta_1", beta_1), ("beta_2", beta_2), ("weight_decay", weight_decay)):
             if not 0 <= value < 1:
                 raise ValueError(f"'{name}' has to be at least 0 and below 1, not {value}.")
@@ -79,9 +77,7 @@ class Adam:
         several_rates = isinstance(self.learning_rate, (list, tuple)) or np.ndim(self.learning_rate) > 0
         rates = _one_each(self.learning_rate, several_rates, count, "step size")
         bounds = _one_each(self.bounds, isinstance(self.bounds, list), count, "pair of bounds")
-        self._rates = [
-            _step_size(rate, *which) for rate, *which in zip(rates, dimensions, names, strict=True)
-        ]
+        self._rates = [_step_size(rate, *which) for rate, *which in zip(rates, dimensions, names, strict=True)]
         self._limits = [_limits(pair, *which) for pair, *which in zip(bounds, dimensions, names, strict=True)]
         self._steps = 0
         self._mean = [np.zeros(shape) for shape in shapes]

@@ -41,8 +41,7 @@ def summarise(losses, outputs, samples):
     speakers = [getattr(sample, "speaker", None) for sample in samples]
     known = sorted({speaker for speaker in speakers if speaker is not None})
     by_speaker = {
-        int(speaker): float(right[np.array([other == speaker for other in speakers])].mean())
-        for speaker in known
+        int(speaker): float(right[np.array([other == speaker for other in speakers])].mean()) for speaker in known
     }
     return Evaluation(float(right.mean()), float(np.mean(losses)), predictions, labels, by_speaker)
 

@@ -41,8 +41,7 @@ class NeuronClip:
                 raise ValueError(f"A limit of the slope has to be positive, not {limit}.")
         self.limits = limits
         self._owners = [
-            None if limit is None else _Owners(parameter)
-            for parameter, limit in zip(parameters, limits, strict=True)
+            None if limit is None else _Owners(parameter) for parameter, limit in zip(parameters, limits, strict=True)
         ]
 
     def __call__(self, slopes):
@@ -63,8 +62,8 @@ class ActivityFloor:
     """Raises all incoming weights of neurons that hardly fire.
 
     An exact gradient knows nothing of spikes that are missing, so a neuron that fell silent gets slopes of zero and
-    stays silent. After each mini-batch, this adds a constant to every incoming weight of the neurons whose mean number of spikes
-    per sample is below a floor.
+    stays silent. After each mini-batch, this adds a constant to every incoming weight of the neurons whose mean
+    number of spikes per sample is below a floor.
 
     Parameters
     ----------
@@ -110,9 +109,7 @@ class ActivityFloor:
         for position, parameter in enumerate(parameters):
             if _label(parameter) == _label(self.weights):
                 return position
-        raise ValueError(
-            f"The floor of activity lifts {_label(self.weights)}, which is not among the parameters."
-        )
+        raise ValueError(f"The floor of activity lifts {_label(self.weights)}, which is not among the parameters.")
 
     def __call__(self, weights, spike_counts, factor=1.0):
         """The weights after the lift.

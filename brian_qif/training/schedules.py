@@ -34,9 +34,7 @@ class CosineSchedule:
 
     def __post_init__(self):
         if not 0 <= self.final <= 1:
-            raise ValueError(
-                f"The final share of the step size has to lie between 0 and 1, not {self.final}."
-            )
+            raise ValueError(f"The final share of the step size has to lie between 0 and 1, not {self.final}.")
 
     def __call__(self, progress):
         """The factor on the step size.

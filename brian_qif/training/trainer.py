@@ -99,7 +99,8 @@ class Trainer:
         self.gradient = SpikeGradient(network, loss, parameters, solver=solver, namespace=namespace)
         self.batch = BatchGradient(self.gradient, stimulus, threads=threads)
         self.duration, self.batch_size = duration, int(batch_size)
-        self.seed = int(np.random.randint(2**31)) if seed is None else int(seed)
+        # Without a seed, the state that Brian2's seed() sets decides: NumPy's global one.
+        self.seed = int(np.random.randint(2**31)) if seed is None else int(seed)  # noqa: NPY002
         self.optimiser = Adam() if optimiser is None else optimiser
         self.schedule = ConstantSchedule() if schedule is None else schedule
         self.clip = None if clip is None else NeuronClip(parameters, clip)
@@ -122,15 +123,13 @@ class Trainer:
         """One row per epoch.
 
         ``loss`` and ``accuracy`` are means over the epoch's samples, each before its mini-batch was learned.
-        For every spiking group, ``silent_share_...`` is the share of neurons that fired in no sample and ``rate_...`` the
-        mean rate in Hz; ``gradient_norm_...`` is the mean norm of a parameter's mini-batch gradient (SI);
+        For every spiking group, ``silent_share_...`` is the share of neurons that fired in no sample and ``rate_...``
+        the mean rate in Hz; ``gradient_norm_...`` is the mean norm of a parameter's mini-batch gradient (SI);
         ``lifted_neurons`` is the mean number of neurons below the floor.
         """
         return pd.DataFrame(self._rows)
 
-    def train(
-        self, samples, epochs, report=None, report_period=10 * second, checkpoint=None, after_epoch=None
-    ):
+    def train(self, samples, epochs, report=None, report_period=10 * second, checkpoint=None, after_epoch=None):
         """Train until a number of epochs is done.
 
         Parameters
@@ -316,9 +315,7 @@ class Trainer:
         values = [arrays[f"value_{k}"] for k in range(len(self.values))]
         for label, value, present in zip(self._labels, values, self.values, strict=True):
             if value.shape != present.shape:
-                raise ValueError(
-                    f"'{path}' has {value.size} values of {label}; this network has {present.size}."
-                )
+                raise ValueError(f"'{path}' has {value.size} values of {label}; this network has {present.size}.")
         prefix = "optimiser_"
         self.optimiser.load_state(
             {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
