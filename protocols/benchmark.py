@@ -60,7 +60,8 @@ def measure_speed(neuron="qif", inputs=700, hidden=128, outputs=20, events=8000,
     if neuron not in RECIPES:
         raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(RECIPES)}.")
     batch_of_samples = _random_samples(seed, inputs, outputs, events, samples)
-    recipe = replace(RECIPES[neuron], initial_spikes=5.0)
+    # A mean of three standard deviations makes all neurons about equally active.
+    recipe = replace(RECIPES[neuron], initial_spikes=5.0, input_mean=3.0, smoothing=0.0)
     layers = (inputs, hidden, outputs)
     trainer = prepare_trainer(neuron, layers, 1 * second, recipe, seed, threads)
     initialise(trainer, batch_of_samples, layers, recipe, seed)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from brian2 import DIMENSIONLESS, Quantity, get_dimensions
-from brian2.units.fundamentalunits import DimensionMismatchError
+from brian2 import Quantity, get_dimensions
+from brian2.units.fundamentalunits import DIMENSIONLESS, DimensionMismatchError
 
 
 class Adam:
