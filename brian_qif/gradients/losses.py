@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from brian2 import Quantity, get_dimensions, have_same_dimensions, second
-from brian2.units import DimensionMismatchError
-from brian2.units.fundamentalunits import DIMENSIONLESS
+from brian2 import Quantity, get_dimensions, second
+from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
 
 from brian_qif.plan.network_plan import NeuronNode
 from brian_qif.plan.reader import NetworkReading
@@ -60,8 +59,7 @@ class SpikeTimeLoss:
     dimensions = (second**2).dim
 
     def __init__(self, group, target):
-        if not have_same_dimensions(target, second):
-            raise DimensionMismatchError("The target of a SpikeTimeLoss is a time", target, second)
+        fail_for_dimension_mismatch(target, second, "The target of a SpikeTimeLoss is a time")
         self.group_name = group.name
         self.target = np.array(target, dtype=float)
         if not np.all(np.isfinite(self.target)):
@@ -138,7 +136,8 @@ class CrossEntropyLoss:
     """Softmax cross-entropy on the voltage of a readout, averaged over the trial.
 
     The output of neuron k is ``gain * int v_k(t) w(t) dt / int w(t) dt`` with the weight
-    ``w(t) = exp(-t/weight_time)``, t counted from the start of the trial; its integral between events is taken in closed form.
+    ``w(t) = exp(-t/weight_time)``, t counted from the start of the trial; its
+    integral between events is taken in closed form.
 
     Parameters
     ----------
@@ -161,16 +160,12 @@ class CrossEntropyLoss:
 
     def __init__(self, group, label: int | None = None, weight_time=None, gain=1.0):
         if weight_time is not None:
-            if not have_same_dimensions(weight_time, second):
-                raise DimensionMismatchError("weight_time of a CrossEntropyLoss is a time", weight_time, second)
+            fail_for_dimension_mismatch(weight_time, second, "weight_time of a CrossEntropyLoss is a time")
             if not float(weight_time) > 0:
                 raise ValueError(f"weight_time of a CrossEntropyLoss must be positive; it is {weight_time}.")
-        if not have_same_dimensions(gain * group.v, 1):
-            raise DimensionMismatchError(
-                f"gain of a CrossEntropyLoss must have the inverse unit of the voltage of '{group.name}'",
-                gain,
-                group.v,
-            )
+        fail_for_dimension_mismatch(
+            gain * group.v, 1, f"gain of a CrossEntropyLoss must have the inverse unit of the voltage of '{group.name}'"
+        )
         self.group_name, self.classes, self.gain = group.name, len(group), float(gain)
         self.rate = 0.0 if weight_time is None else 1 / float(weight_time)
         self.label = None if label is None else self._checked(label)

@@ -129,6 +129,7 @@ def find_parameter(reading: NetworkReading, view: VariableView) -> Parameter:
         if form is not None and name == form.current:
             return Parameter("current", (index,), node.current_scale, 0.0, (node.size,), view)
     raise NotImplementedError(
-        f"There is no slope with respect to '{owner}.{name}'. There are slopes with respect to the weights and "
-        "delays of Synapses in the network, the spike_time of a SpikeGeneratorGroup, and the initial state of a NeuronGroup."
+        f"There is no slope with respect to '{owner}.{name}'. There are slopes with respect to the weights "
+        "and delays of Synapses in the network, the spike_time of a SpikeGeneratorGroup, and the initial "
+        "state of a NeuronGroup."
     )

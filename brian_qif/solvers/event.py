@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from brian2 import Network, get_local_namespace, get_logger, have_same_dimensions, prefs, second
-from brian2.units import DimensionMismatchError
+from brian2 import Network, get_local_namespace, get_logger, prefs, second
+from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.plan.reader import read_network
@@ -117,8 +117,7 @@ def duration_in_seconds(duration) -> float:
     ValueError
         If it is not positive and finite.
     """
-    if not have_same_dimensions(duration, second):
-        raise DimensionMismatchError("The duration of a trial is a time, for instance 40*ms", duration, second)
+    fail_for_dimension_mismatch(duration, second, "The duration of a trial is a time, for instance 40*ms")
     seconds = float(duration)
     if not 0 < seconds < float("inf"):
         raise ValueError(f"The duration of a trial must be positive and finite; it is {seconds} s.")

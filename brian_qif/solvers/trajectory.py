@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from brian2 import Quantity, have_same_dimensions, second
-from brian2.units import DimensionMismatchError
+from brian2 import Quantity, second
+from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.sweeps import Record, Request
@@ -95,8 +95,7 @@ class Trajectory:
         return Quantity(values, dim=group.variables[name].dim)
 
     def _times_within_trial(self, times) -> np.ndarray:
-        if not have_same_dimensions(times, second):
-            raise DimensionMismatchError("States are read at times, for instance [10, 12]*ms", times, second)
+        fail_for_dimension_mismatch(times, second, "States are read at times, for instance [10, 12]*ms")
         seconds = np.atleast_1d(np.asarray(times, dtype=float))
         start = self._reading.plan.start
         outside = ~((seconds >= start) & (seconds <= start + self.duration))

@@ -57,8 +57,8 @@ def test_without_threshold_it_is_leaky():
         ),
         (
             "dv/dt = (-v + I*v)/tau_m : 1" + CURRENT,
-            "The term I*v/tau_m of dv/dt stands in the way: the event-driven solver takes terms in v, v**2, a constant, "
-            "and I alone.",
+            "The term I*v/tau_m of dv/dt stands in the way: the event-driven solver takes terms in v, v**2, a "
+            "constant, and I alone.",
         ),
         (
             "dv/dt = (-v + exp(v) + I)/tau_m : 1" + CURRENT,

@@ -14,8 +14,8 @@ from brian2 import (
     ms,
     network_operation,
 )
-
 from brian_qif.models import LIFGroup, QIFGroup
+
 from brian_qif.plan.reader import read_network
 
 
@@ -80,8 +80,8 @@ def test_fans_hold_the_synapses_of_one_neuron_and_one_delay(parts):
 class TestRefusals:
     def test_poisson_group(self, parts):
         assert refusal(*parts, PoissonGroup(3, 10 / ms / 1000, name="noise")) == (
-            "The event-driven solver does not simulate: PoissonGroup 'noise' (give its spikes by a SpikeGeneratorGroup). "
-            "It takes NeuronGroup, SpikeGeneratorGroup and Synapses; monitors may stay."
+            "The event-driven solver does not simulate: PoissonGroup 'noise' (give its spikes by a "
+            "SpikeGeneratorGroup). It takes NeuronGroup, SpikeGeneratorGroup and Synapses; monitors may stay."
         )
 
     def test_poisson_input(self, parts):
@@ -177,8 +177,8 @@ class TestRefusals:
         )
         own.tau = [10, 20] * ms
         assert refusal(own) == (
-            "'own': 'tau' differs between neurons (from 0.01 to 0.02 in SI units); the event-driven solver takes one value "
-            "per group: make one group for each value."
+            "'own': 'tau' differs between neurons (from 0.01 to 0.02 in SI units); the event-driven solver takes one "
+            "value per group: make one group for each value."
         )
 
     def test_other_ratio_of_qif_time_constants(self):

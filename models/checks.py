@@ -1,0 +1,44 @@
+"""Checks of the parameters that models share."""
+
+import operator
+
+import numpy as np
+from brian2 import get_unit, have_same_dimensions, second
+from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+
+
+def check_size(size) -> int:
+    """Number of neurons as an integer.
+
+    Raises
+    ------
+    ValueError
+        If it is not a positive integer.
+    """
+    try:
+        number = operator.index(size)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"The number of neurons must be a positive integer; {size!r} was given.")
+    return number
+
+
+def check_time_constant(name: str, value) -> None:
+    """Refuse what is not a positive, finite time.
+
+    Raises
+    ------
+    DimensionMismatchError
+        If it is not a time.
+    ValueError
+        If it is not one positive, finite number.
+    """
+    fail_for_dimension_mismatch(value, second, f"{name} is a time, for instance 20*ms")
+    if np.ndim(value) != 0 or not 0 < float(value) < np.inf:
+        raise ValueError(f"{name} must be one positive, finite time; {value} was given.")
+
+
+def unit_name(value) -> str:
+    """The unit of a value as Brian2's equations write it."""
+    return "1" if have_same_dimensions(value, 1) else repr(get_unit(value.dim))
