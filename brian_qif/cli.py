@@ -66,3 +66,7 @@ def _parser():
 
 def _one_line(error):
     return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -45,8 +45,8 @@ def measure_speed(neuron="qif", inputs=700, hidden=128, outputs=20, events=8000,
     -------
     dict
         ``forward_ms`` and ``gradient_ms`` (forward and reverse together): milliseconds of CPU time per sample, all
-        threads added; ``forward_wall_ms`` and ``gradient_wall_ms``: of wall-clock time; the spikes per hidden neuron; the norm of the
-        gradient; and the settings.
+        threads added; ``forward_wall_ms`` and ``gradient_wall_ms``: of wall-clock time; the spikes per hidden neuron;
+        the norm of the gradient; and the settings.
 
     Raises
     ------

@@ -121,15 +121,11 @@ def train_on_recordings(
     ValueError
         If a file or a setting is wrong, or differs from those of the run that goes on.
     """
+    numbers = {"hidden": hidden, "epochs": epochs, "inputs": inputs, "batch_size": batch_size, "threads": threads}
+    for name, value in numbers.items():
+        _refuse_below(1, name, value)
+    _refuse_below(0, "seed", seed)
     recipe = _recipe(neuron, batch_size, learning_rate)
-    for name, value, least in (
-        ("hidden", hidden, 1),
-        ("epochs", epochs, 1),
-        ("inputs", inputs, 1),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise ValueError(f"'{name}' has to be at least {least}, not {value}.")
     folder = RunFolder(out, resume)
     with SpikeDataset(train, n_units=inputs) as training_set:
         with SpikeDataset(test, n_units=inputs, n_classes=training_set.n_classes) as test_set:
@@ -254,6 +250,11 @@ def initialise(trainer, samples, sizes, recipe, seed=0):
     return activity
 
 
+def _refuse_below(least, name, value):
+    if value is not None and value < least:
+        raise ValueError(f"'{name}' has to be at least {least}, not {value}.")
+
+
 def _recipe(neuron, batch_size, learning_rate):
     if neuron not in RECIPES:
         raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(RECIPES)}.")
@@ -261,6 +262,8 @@ def _recipe(neuron, batch_size, learning_rate):
     if batch_size is not None:
         recipe["batch_size"] = batch_size
     if learning_rate is not None:
+        if not 0 < learning_rate < math.inf:
+            raise ValueError(f"'learning_rate' has to be positive and finite, not {learning_rate}.")
         recipe["readout_learning_rate"] *= learning_rate / recipe["learning_rate"]
         recipe["learning_rate"] = learning_rate
     return Recipe(**recipe)

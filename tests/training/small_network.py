@@ -34,10 +34,10 @@ def make_words(count, seed=0):
 
 def make_classifier(neuron="qif"):
     """The network with weights that make every hidden neuron fire a few spikes per sample."""
-    classifier = build_classifier(neuron, 12, 5, 3, tau_m=10 * ms, weight_time=30 * ms)
+    classifier = build_classifier(neuron, 12, 5, 3, tau_m=10 * ms, weight_time=30 * ms, gain=10.0)
     generator = np.random.default_rng(1)
     classifier.input_synapses.w = DRIVE[neuron] * generator.uniform(0.6, 1.4, 60)
-    classifier.output_synapses.w = generator.normal(0, 1, 15)
+    classifier.output_synapses.w = generator.normal(0, 0.3, 15)
     return classifier
 
 

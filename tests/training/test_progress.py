@@ -37,7 +37,9 @@ def test_spans_of_time(seconds, words):
 
 
 def test_what_is_refused():
-    with pytest.raises(ValueError, match="A report goes to None, 'text', 'stdout', 'stderr' or a function, not to 'log'"):
+    with pytest.raises(
+        ValueError, match="A report goes to None, 'text', 'stdout', 'stderr' or a function, not to 'log'"
+    ):
         Progress("log")
     with pytest.raises(DimensionMismatchError):
         Progress("text", 1 * mV)

@@ -17,10 +17,11 @@ def assert_same_bits(values, others):
 
 @pytest.mark.parametrize("neuron", ["lif", "qif"])
 def test_learns_to_tell_patterns_apart(neuron):
-    trainer, classifier = make_trainer(neuron, schedule=CosineSchedule())
+    optimiser = Adam([0.04, 0.2])
+    trainer, classifier = make_trainer(neuron, schedule=CosineSchedule(), optimiser=optimiser, batch_size=4)
     words = make_words(32)
     before = trainer.evaluate(words)
-    history = trainer.train(words, epochs=5)
+    history = trainer.train(words, epochs=8)
     after = trainer.evaluate(words)
     assert after.loss < 0.5 * before.loss
     assert after.accuracy > 0.9
