@@ -1,0 +1,72 @@
+"""The command ``brian-qif``: studies with spiking networks and exact gradients."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from brian2.units.fundamentalunits import DimensionMismatchError
+
+from brian_qif._version import __version__
+
+_INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+
+
+def main(argv=None):
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The arguments behind the name of the command; those of the process where they are not given.
+
+    Returns
+    -------
+    int
+        0, or 2 where the input was wrong (one line on standard error says what), or 130 after Ctrl-C.
+    """
+    parser, studies = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 0
+    try:
+        text = studies[arguments.command](arguments)
+    except (ValueError, OSError, NotImplementedError, FloatingPointError, DimensionMismatchError) as error:
+        sys.stderr.write(f"brian-qif {arguments.command}: error: {_one_line(error)}\n")
+        return 2
+    except KeyboardInterrupt:
+        resume = " The last whole epoch is kept; --resume goes on." if arguments.command == "train" else ""
+        sys.stderr.write(f"\nbrian-qif {arguments.command}: stopped.{resume}\n")
+        return _INTERRUPTED
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def _parser():
+    """The parser of all commands, and the function that carries out each."""
+    # Here and not above: the library does not import its studies.
+    from brian_qif.protocols import benchmark, comparison, shd_training
+
+    parser = argparse.ArgumentParser(
+        prog="brian-qif", description="Exact spike-time gradients for LIF and QIF networks written in Brian2."
+    )
+    parser.add_argument("--version", action="version", version=f"brian-qif {__version__}")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    studies = {}
+    for name, study, text in (
+        ("train", shd_training, "train a network on spike trains of spoken digits"),
+        ("bench", benchmark, "time the forward and the reverse sweep"),
+        ("compare", comparison, "draw several trainings into one picture"),
+    ):
+        study.add_arguments(commands.add_parser(name, help=text, description=study.__doc__))
+        studies[name] = study.run
+    return parser, studies
+
+
+def _one_line(error):
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Files that are either the old ones or the new ones, never half of each."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+_DESCRIPTION = "description"
+
+
+def write_atomically(path, content):
+    """Replace a file in one go.
+
+    The bytes go into a file beside it, reach the disk, and only then take its name. Whoever is killed meanwhile
+    leaves the old file as it was.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    content : bytes or callable
+        What to write, or a function that writes it into the binary file it is given.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written or the disk is full. The old file stays.
+    """
+    path = Path(path)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_checkpoint(path, arrays, description):
+    """Write arrays and a description into one npz file, atomically and without pickle.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file; by custom it ends in ``.npz``.
+    arrays : dict of str to numpy.ndarray
+        Stored bit by bit.
+    description : dict
+        Anything that JSON can hold; floats come back to the last bit.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written. A checkpoint that was there stays.
+    """
+    text = np.array(json.dumps(description))
+    write_atomically(path, lambda file: np.savez(file, **{_DESCRIPTION: text}, **arrays))
+
+
+def read_checkpoint(path):
+    """Read what :func:`write_checkpoint` wrote.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+
+    Returns
+    -------
+    arrays : dict of str to numpy.ndarray
+        The arrays.
+    description : dict
+        The description.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a checkpoint.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        description = json.loads(str(arrays.pop(_DESCRIPTION)))
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"'{path}' is not a checkpoint of a training: {error}.") from error
+    return arrays, description

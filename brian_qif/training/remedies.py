@@ -1,0 +1,177 @@
+"""What keeps a training on course: limits on single samples' slopes, and weights for neurons that fell silent.
+
+Neither is part of the exact gradient: a training that uses one says so in its record.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from brian2 import Synapses, get_dimensions
+from brian2.units.fundamentalunits import DimensionMismatchError
+
+
+class NeuronClip:
+    """Limits the slopes that one sample gives to the parameters of one neuron.
+
+    Trajectories near a QIF neuron's unstable point, and LIF trajectories that nearly graze the threshold, give single
+    samples huge slopes, which would then decide the step of the whole mini-batch. Here the slopes of all values that
+    belong to one neuron (its incoming weights) are scaled down together where their Euclidean norm is above a limit.
+    Their direction stays.
+
+    Parameters
+    ----------
+    parameters : list of VariableView
+        The parameters, in the order of the slopes.
+    limits : float, None or list of these
+        The largest norm, as a number in the SI unit of the slope; one for all or one for each parameter. None leaves
+        a parameter's slopes alone.
+
+    Raises
+    ------
+    ValueError
+        If a limit is not positive or the list has not one for each parameter.
+    """
+
+    def __init__(self, parameters, limits):
+        limits = list(limits) if isinstance(limits, (list, tuple)) else [limits] * len(parameters)
+        if len(limits) != len(parameters):
+            raise ValueError(f"There are {len(parameters)} parameters but {len(limits)} limits of the slope.")
+        for limit in limits:
+            if limit is not None and not limit > 0:
+                raise ValueError(f"A limit of the slope has to be positive, not {limit}.")
+        self.limits = limits
+        self._owners = [
+            None if limit is None else _Owners(parameter) for parameter, limit in zip(parameters, limits, strict=True)
+        ]
+
+    def __call__(self, slopes):
+        """Scale one sample's slopes down in place, where they are above the limit."""
+        for slope, limit, owners in zip(slopes, self.limits, self._owners, strict=True):
+            if limit is None:
+                continue
+            norm = np.sqrt(owners.sum(slope * slope))
+            if norm.max() > limit:
+                owners.scale(slope, limit / np.maximum(norm, limit))
+
+    def settings(self):
+        """The settings as plain text and numbers, for a record of the run."""
+        return {"name": type(self).__name__, "limits": self.limits}
+
+
+class ActivityFloor:
+    """Raises all incoming weights of neurons that hardly fire.
+
+    An exact gradient knows nothing of spikes that are missing, so a neuron that fell silent gets slopes of zero and
+    stays silent. After each mini-batch, this adds a constant to every incoming weight of the neurons whose mean
+    number of spikes per sample is below a floor.
+
+    Parameters
+    ----------
+    weights : VariableView
+        The weights of the synapses onto the neurons, such as ``synapses.w``. They have to be among the parameters.
+    minimum : float
+        The floor: mean number of spikes per neuron and sample.
+    lift : float or Quantity
+        What a mini-batch adds to each weight, in the unit of the weight, times the schedule's factor.
+
+    Raises
+    ------
+    TypeError
+        If the weights do not belong to synapses.
+    DimensionMismatchError
+        If the lift has another unit than the weights.
+    ValueError
+        If the floor or the lift is not positive.
+    """
+
+    def __init__(self, weights, minimum=1.0, lift=0.01):
+        if not isinstance(getattr(weights, "group", None), Synapses):
+            raise TypeError("The weights have to be a variable of synapses, such as synapses.w.")
+        if get_dimensions(lift) != weights.dim:
+            raise DimensionMismatchError(
+                "The lift has to have the unit of the weights", get_dimensions(lift), weights.dim
+            )
+        if not (minimum > 0 and float(np.asarray(lift)) > 0):
+            raise ValueError("The floor and the lift of the weights have to be positive.")
+        self.weights, self.minimum = weights, float(minimum)
+        self.lift = float(np.asarray(lift))
+        self._owners = _Owners(weights)
+        self._target = weights.group.target.name
+
+    def find(self, parameters):
+        """The position of the weights among the parameters.
+
+        Raises
+        ------
+        ValueError
+            If they are not among them.
+        """
+        for position, parameter in enumerate(parameters):
+            if _label(parameter) == _label(self.weights):
+                return position
+        raise ValueError(f"The floor of activity lifts {_label(self.weights)}, which is not among the parameters.")
+
+    def __call__(self, weights, spike_counts, factor=1.0):
+        """The weights after the lift.
+
+        Parameters
+        ----------
+        weights : numpy.ndarray
+            The weights in SI units.
+        spike_counts : dict of str to numpy.ndarray
+            For each spiking group, the number of spikes per sample and neuron.
+        factor : float
+            The schedule's factor on the lift.
+
+        Returns
+        -------
+        weights : numpy.ndarray
+            A new array where any neuron was below the floor.
+        lifted : int
+            The number of neurons that were.
+        """
+        low = spike_counts[self._target].mean(axis=0) < self.minimum
+        if not low.any():
+            return weights, 0
+        return weights + self._owners.spread(factor * self.lift * low), int(low.sum())
+
+    def settings(self):
+        """The settings as plain text and numbers, for a record of the run."""
+        return {
+            "name": type(self).__name__,
+            "weights": _label(self.weights),
+            "minimum": self.minimum,
+            "lift": self.lift,
+        }
+
+
+class _Owners:
+    """Which neuron each value of a parameter belongs to: for synapses, the postsynaptic one."""
+
+    def __init__(self, parameter):
+        group = parameter.group
+        if isinstance(group, Synapses):
+            self.index, self.size = np.array(group.j[:], dtype=np.int64), len(group.target)
+        else:
+            self.index, self.size = np.arange(len(group)), len(group)
+        # All-to-all synapses lie row by row, where plain broadcasting is several times faster than an index.
+        rows = len(self.index) // self.size
+        self.rows = rows if np.array_equal(self.index, np.tile(np.arange(self.size), rows)) else None
+
+    def sum(self, values):
+        if self.rows is None:
+            return np.bincount(self.index, values, self.size)
+        return values.reshape(self.rows, self.size).sum(axis=0)
+
+    def spread(self, per_neuron):
+        return per_neuron[self.index] if self.rows is None else np.tile(per_neuron, self.rows)
+
+    def scale(self, values, factors):
+        if self.rows is None:
+            values *= factors[self.index]
+        else:
+            values.reshape(self.rows, self.size)[...] *= factors
+
+
+def _label(parameter):
+    return f"{parameter.group_name}.{parameter.name}"

@@ -1,0 +1,354 @@
+"""One network, many samples: gradient descent on the network's own parameters."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+from brian2 import get_local_namespace, second
+
+from brian_qif.gradients.batch import BatchGradient
+from brian_qif.gradients.spike_gradient import SpikeGradient
+from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
+from brian_qif.training.optimisers import Adam
+from brian_qif.training.progress import Progress
+from brian_qif.training.records import EpochTally, summarise
+from brian_qif.training.remedies import NeuronClip
+from brian_qif.training.schedules import ConstantSchedule
+
+_EVALUATED_AT_ONCE = 256
+
+
+class Trainer:
+    """Trains parameters of a Brian2 network on labelled spike trains, with exact spike-time gradients.
+
+    The network is written once; the stimulus group gets each sample's spikes in turn. Every mini-batch gives the
+    mean gradient over its samples and one step of the optimiser. The learned values are written back into the
+    network after each epoch, so ``synapses.w`` always holds those of the last whole epoch.
+
+    Parameters
+    ----------
+    network : brian2.Network
+        The network, with a `SpikeGeneratorGroup` as input.
+    loss : CrossEntropyLoss
+        The loss of one sample; it gets the sample's label.
+    parameters : list of VariableView
+        What is learned, such as ``[synapses.w]``.
+    stimulus : SpikeGeneratorGroup
+        The group whose spikes are replaced by those of the samples.
+    duration : Quantity
+        The duration of a trial. Later spikes of a sample take no part.
+    solver : EventSolver, optional
+        How the network is simulated.
+    optimiser : Adam, optional
+        Its step sizes have the unit of their parameter. ``Adam()`` where it is not given.
+    batch_size : int
+        The number of samples per step. The last mini-batch of an epoch may be smaller.
+    seed : int, optional
+        Decides the order of the samples. Where it is not given, it is drawn from the random state that Brian2's
+        ``seed()`` sets.
+    threads : int, optional
+        Samples computed at a time; by default the preference ``brian_qif.threads``.
+    clip : float, None or list of these
+        The limit of `NeuronClip` for each sample's slopes, one for all or one for each parameter.
+    floor : ActivityFloor, optional
+        Lifts the weights of neurons that hardly fire.
+    schedule : callable, optional
+        A function of the share of steps done (0 to 1) that gives the factor on the step sizes, such as
+        `CosineSchedule`. Constant where it is not given.
+    namespace : dict, optional
+        Values of names in the equations that no group defines; by default those around the call.
+
+    Raises
+    ------
+    NotImplementedError
+        For what the solver or the loss does not support, by name.
+    DimensionMismatchError
+        If a step size has another unit than its parameter.
+    ValueError
+        If a setting makes no sense.
+
+    Notes
+    -----
+    Gradients are exact up to rounding before ``clip`` and ``floor``, which change the direction of descent; without
+    them they are those of `SpikeGradient`. The same seed gives the same bits whatever the number of threads.
+    """
+
+    def __init__(
+        self,
+        network,
+        loss,
+        parameters,
+        stimulus,
+        duration,
+        solver=None,
+        optimiser=None,
+        batch_size=32,
+        seed=None,
+        threads=None,
+        clip=None,
+        floor=None,
+        schedule=None,
+        namespace=None,
+        level=0,
+    ):
+        if not (int(batch_size) == batch_size and batch_size >= 1):
+            raise ValueError(f"The batch size has to be a whole number of at least 1, not {batch_size}.")
+        namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
+        self.gradient = SpikeGradient(network, loss, parameters, solver=solver, namespace=namespace)
+        self.batch = BatchGradient(self.gradient, stimulus, threads=threads)
+        self.duration, self.batch_size = duration, int(batch_size)
+        # Without a seed, the state that Brian2's seed() sets decides: NumPy's global one.
+        self.seed = int(np.random.randint(2**31)) if seed is None else int(seed)  # noqa: NPY002
+        self.optimiser = Adam() if optimiser is None else optimiser
+        self.schedule = ConstantSchedule() if schedule is None else schedule
+        self.clip = None if clip is None else NeuronClip(parameters, clip)
+        self.floor = floor
+        self._floored = None if floor is None else floor.find(parameters)
+        self._labels = [f"{parameter.group_name}_{parameter.name}" for parameter in parameters]
+        self._dimensions = [parameter.dim for parameter in parameters]
+        self.restart()
+
+    def restart(self):
+        """Begin anew from the values that the network has now; the history and the optimiser forget the past."""
+        self.values = self.gradient.values()
+        self.optimiser.prepare([value.shape for value in self.values], self._dimensions, self._labels)
+        self.epoch = 0
+        self._generator = np.random.default_rng(self.seed)
+        self._rows: list[dict] = []
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per epoch.
+
+        ``loss`` and ``accuracy`` are means over the epoch's samples, each before its mini-batch was learned.
+        For every spiking group, ``silent_share_...`` is the share of neurons that fired in no sample and ``rate_...``
+        the mean rate in Hz; ``gradient_norm_...`` is the mean norm of a parameter's mini-batch gradient (SI);
+        ``lifted_neurons`` is the mean number of neurons below the floor.
+        """
+        return pd.DataFrame(self._rows)
+
+    def train(self, samples, epochs, report=None, report_period=10 * second, checkpoint=None, after_epoch=None):
+        """Train until a number of epochs is done.
+
+        Parameters
+        ----------
+        samples : sequence of SpikeSample
+            Anything with a length whose items have ``times``, ``units`` and ``label``.
+        epochs : int
+            The number of epochs in all, those of a loaded checkpoint included. The schedule spans them.
+        report : None, 'text', 'stderr' or callable
+            Where progress is reported, as in Brian2.
+        report_period : Quantity
+            The shortest time between two reports within an epoch.
+        checkpoint : str or os.PathLike, optional
+            A file that is replaced atomically after every epoch (and written before the first).
+        after_epoch : callable, optional
+            Is called with this trainer after every epoch.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The history.
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss or a slope is not finite. The trainer is then where it was before the epoch.
+        ValueError
+            If there are no samples, or more epochs than asked for are already done.
+        """
+        if len(samples) == 0:
+            raise ValueError("There are no samples to train on.")
+        if epochs < self.epoch:
+            raise ValueError(f"{self.epoch} epochs are already done, more than the {epochs} asked for.")
+        progress = Progress(report, report_period)
+        if checkpoint is not None and self.epoch == 0:
+            self.save(checkpoint)
+        first = self.epoch
+        progress.start()
+        while self.epoch < epochs:
+            self._whole_epoch(samples, epochs, first, progress)
+            self.gradient.write(self.values)
+            if checkpoint is not None:
+                self.save(checkpoint)
+            if after_epoch is not None:
+                after_epoch(self)
+        return self.history
+
+    def evaluate(self, samples):
+        """Loss and accuracy on samples, learning nothing.
+
+        Parameters
+        ----------
+        samples : sequence of SpikeSample
+            As in :meth:`train`; where they have a ``speaker``, the accuracy of each speaker is given too.
+
+        Returns
+        -------
+        Evaluation
+            Accuracy, loss, predictions, and accuracy by speaker.
+        """
+        everything = range(len(samples))
+        losses, outputs, kept = [], [], []
+        for first in range(0, len(samples), _EVALUATED_AT_ONCE):
+            chunk = [samples[k] for k in everything[first : first + _EVALUATED_AT_ONCE]]
+            result = self.batch(chunk, self.duration, values=self.values, reverse=False)
+            losses.append(result.losses)
+            outputs.append(result.outputs)
+            kept += [_WithoutSpikes(sample) for sample in chunk]
+        return summarise(np.concatenate(losses), np.concatenate(outputs), kept)
+
+    def _whole_epoch(self, samples, epochs, first, progress):
+        """One epoch, which either counts whole or leaves no trace."""
+        values, state = self.values, self.optimiser.state()
+        order_state = self._generator.bit_generator.state
+        try:
+            row = self._learn(samples, epochs, first, progress)
+        except BaseException:
+            self.values = values
+            self.optimiser.load_state(state)
+            self._generator.bit_generator.state = order_state
+            raise
+        self.epoch += 1
+        self._rows.append(row)
+        done = (self.epoch - first) / (epochs - first)
+        progress.line(
+            f"Epoch {self.epoch} of {epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f},"
+            f" {row['seconds']:.1f} s, {progress.time_left(done)}"
+        )
+
+    def _learn(self, samples, epochs, first, progress):
+        """Go once through the samples; the epoch's row of the history."""
+        tally = EpochTally(self._labels, float(self.duration))
+        order = self._generator.permutation(len(samples))
+        starts = range(0, len(samples), self.batch_size)
+        for step, start in enumerate(starts):
+            chosen = [samples[int(k)] for k in order[start : start + self.batch_size]]
+            result = self.batch(chosen, self.duration, values=self.values, transform=self.clip)
+            slopes = [slope / len(chosen) for slope in result.slopes]
+            self._refuse_non_finite(result, slopes, start)
+            factor = self.schedule((self.epoch + step / len(starts)) / epochs)
+            values = self.optimiser.step(self.values, slopes, factor)
+            lifted = 0
+            if self.floor is not None:
+                k = self._floored
+                values[k], lifted = self.floor(values[k], result.spike_counts, factor)
+            self.values = values
+            tally.add(result, np.array([sample.label for sample in chosen]), slopes, lifted)
+            part = (step + 1) / len(starts)
+            done = (self.epoch - first + part) / (epochs - first)
+            progress.update(
+                f"Epoch {self.epoch + 1} of {epochs}, {part:.0%}: loss {tally.loss:.4f}, accuracy {tally.accuracy:.3f}",
+                done,
+            )
+        return tally.row(self.epoch + 1)
+
+    def _refuse_non_finite(self, result, slopes, start):
+        for label, slope in zip(self._labels, slopes, strict=True):
+            if not np.all(np.isfinite(slope)):
+                raise FloatingPointError(
+                    f"The slope of {label} is not finite in epoch {self.epoch + 1}, at the mini-batch from sample"
+                    f" {start} on; the last whole epoch is kept. A smaller step size or a clip may help."
+                )
+        if not np.all(np.isfinite(result.losses)):
+            raise FloatingPointError(
+                f"The loss is not finite in epoch {self.epoch + 1}, at the mini-batch from sample {start} on; the"
+                " last whole epoch is kept. A smaller step size may help."
+            )
+
+    def settings(self):
+        """What decides the outcome, as plain text and numbers: the settings of this trainer and of its parts."""
+        return {
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "duration": float(self.duration),
+            "optimiser": self.optimiser.settings(),
+            "schedule": repr(self.schedule),
+            "clip": None if self.clip is None else self.clip.settings(),
+            "floor": None if self.floor is None else self.floor.settings(),
+            "parameters": self._labels,
+        }
+
+    def save(self, path):
+        """Write a checkpoint, atomically: all that is needed to go on to the same bits.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The npz file. It holds no pickled objects.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; a checkpoint that was there stays.
+        """
+        arrays = {f"value_{k}": value for k, value in enumerate(self.values)}
+        arrays |= {f"optimiser_{name}": array for name, array in self.optimiser.state().items()}
+        description = {
+            "epoch": self.epoch,
+            "settings": self.settings(),
+            "random_state": self._generator.bit_generator.state,
+            "history": self._rows,
+            "written": time.strftime("%Y-%m-%dT%H:%M:%S"),
+        }
+        write_checkpoint(path, arrays, description)
+
+    def load(self, path):
+        """Go on from a checkpoint; its values are written into the network.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A file that :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        ValueError
+            If it is not a checkpoint, or belongs to other settings; the message names those that differ.
+        """
+        arrays, description = read_checkpoint(path)
+        refuse_other_settings(description.get("settings", {}), self.settings(), path)
+        values = [arrays[f"value_{k}"] for k in range(len(self.values))]
+        for label, value, present in zip(self._labels, values, self.values, strict=True):
+            if value.shape != present.shape:
+                raise ValueError(f"'{path}' has {value.size} values of {label}; this network has {present.size}.")
+        prefix = "optimiser_"
+        self.optimiser.load_state(
+            {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+        )
+        self.values = values
+        self.epoch, self._rows = description["epoch"], description["history"]
+        self._generator.bit_generator.state = description["random_state"]
+        self.gradient.write(self.values)
+
+
+class _WithoutSpikes:
+    """Label and speaker of a sample, without the spikes that would fill the memory."""
+
+    def __init__(self, sample):
+        self.label, self.speaker = sample.label, getattr(sample, "speaker", None)
+
+
+def refuse_other_settings(kept, wanted, path):
+    """Refuse to go on with other settings than those of a kept run.
+
+    Parameters
+    ----------
+    kept, wanted : dict
+        Names and values.
+    path : str or os.PathLike
+        Where the kept ones are from.
+
+    Raises
+    ------
+    ValueError
+        If they differ; the message names every setting that does, with both values.
+    """
+    differing = [name for name in {**kept, **wanted} if kept.get(name) != wanted.get(name)]
+    if differing:
+        listed = "; ".join(f"{name} was {kept.get(name)!r}, now {wanted.get(name)!r}" for name in differing)
+        raise ValueError(f"'{path}' belongs to a run with other settings: {listed}.")

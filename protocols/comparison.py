@@ -1,0 +1,61 @@
+"""Draw several finished trainings into one picture and list their outcomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from brian_qif.plotting import draw_comparison
+from brian_qif.protocols.run_folder import read_run
+
+
+def compare_runs(folders, out):
+    """Compare trainings.
+
+    Parameters
+    ----------
+    folders : list of str or os.PathLike
+        Folders of finished runs.
+    out : str or os.PathLike
+        The picture, in a format that matplotlib knows by its ending. Its folder is made where it is missing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder holds no finished run.
+    """
+    runs = [read_run(folder) for folder in folders]
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    draw_comparison([(_name(summary), summary, history) for summary, history in runs], out)
+    columns = ("neuron", "hidden", "seed", "epochs", "train_accuracy", "test_accuracy", "seconds")
+    rows = [
+        {
+            **{name: summary[name] for name in columns},
+            "known speakers": summary["test_accuracy_known_speakers"],
+            "unknown speakers": summary["test_accuracy_unknown_speakers"],
+        }
+        for summary, _ in runs
+    ]
+    return pd.DataFrame(rows)
+
+
+def _name(summary):
+    return f"{summary['neuron'].upper()}, {summary['hidden']} hidden, seed {summary['seed']}"
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of ``brian-qif compare``."""
+    parser.add_argument("folders", nargs="+", metavar="RUN_DIR", help="folder of a finished training")
+    parser.add_argument("--out", default="comparison.png", metavar="FILE", help="the picture (%(default)s)")
+
+
+def run(arguments):
+    """Carry out ``brian-qif compare``; the table to show."""
+    table = compare_runs(arguments.folders, arguments.out)
+    return f"{table.to_string(index=False, float_format='{:.3f}'.format)}\nDrawn into '{arguments.out}'."

@@ -1,0 +1,90 @@
+"""The network of the studies: input spikes, one layer of spiking neurons, a leaky readout with one neuron per class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, second
+
+from brian_qif import CrossEntropyLoss
+from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
+
+NEURONS = {"lif": LIFGroup, "qif": QIFGroup}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network that assigns spike trains to classes, with its parts and its loss."""
+
+    network: Network
+    stimulus: SpikeGeneratorGroup
+    hidden: NeuronGroup
+    readout: NeuronGroup
+    input_synapses: Synapses
+    output_synapses: Synapses
+    loss: CrossEntropyLoss
+
+    @property
+    def parameters(self):
+        """The weights from the input to the hidden neurons, and from these to the readout."""
+        return [self.input_synapses.w, self.output_synapses.w]
+
+
+def build_classifier(
+    neuron,
+    n_inputs,
+    n_hidden,
+    n_classes,
+    tau_m=20 * ms,
+    tau_s=None,
+    readout_tau_m=20 * ms,
+    readout_tau_s=10 * ms,
+    weight_time=None,
+    gain=1.0,
+):
+    """Build the network with all-to-all synapses whose weights are zero.
+
+    Parameters
+    ----------
+    neuron : 'lif' or 'qif'
+        The model of the hidden neurons.
+    n_inputs, n_hidden, n_classes : int
+        The number of neurons in each layer.
+    tau_m, tau_s : Quantity
+        Membrane and synaptic time constant of the hidden neurons; ``tau_s`` is half of ``tau_m`` where it is not given.
+    readout_tau_m, readout_tau_s : Quantity
+        Those of the readout.
+    weight_time, gain : Quantity, float
+        See `CrossEntropyLoss`.
+
+    Returns
+    -------
+    Classifier
+        The network and its parts.
+
+    Raises
+    ------
+    ValueError
+        If the neuron is unknown or a layer has no neurons.
+    """
+    if neuron not in NEURONS:
+        raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(NEURONS)}.")
+    for layer, size in (("input", n_inputs), ("hidden", n_hidden), ("readout", n_classes)):
+        if size < 1:
+            raise ValueError(f"The {layer} layer needs at least one neuron, not {size}.")
+    stimulus = SpikeGeneratorGroup(n_inputs, [], [] * second, name="stimulus")
+    hidden = NEURONS[neuron](n_hidden, tau_m=tau_m, tau_s=tau_m / 2 if tau_s is None else tau_s, name="hidden")
+    readout = LeakyIntegratorGroup(n_classes, tau_m=readout_tau_m, tau_s=readout_tau_s, name="readout")
+    input_synapses = Synapses(stimulus, hidden, "w : 1", on_pre="I_post += w", name="input_synapses")
+    output_synapses = Synapses(hidden, readout, "w : 1", on_pre="I_post += w", name="output_synapses")
+    input_synapses.connect()
+    output_synapses.connect()
+    return Classifier(
+        Network(stimulus, hidden, readout, input_synapses, output_synapses),
+        stimulus,
+        hidden,
+        readout,
+        input_synapses,
+        output_synapses,
+        CrossEntropyLoss(readout, weight_time=weight_time, gain=gain),
+    )

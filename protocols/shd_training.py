@@ -1,0 +1,378 @@
+"""Train a network of LIF or QIF neurons on spoken digits in the layout of the Spiking Heidelberg Digits."""
+
+from __future__ import annotations
+
+import math
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+
+import numpy as np
+from brian2 import ms, second
+
+from brian_qif import __version__
+from brian_qif.plotting import draw_curves
+from brian_qif.protocols.networks import NEURONS, build_classifier
+from brian_qif.protocols.run_folder import RunFolder, fingerprint
+from brian_qif.training.datasets import SpikeDataset
+from brian_qif.training.initialisation import draw_weights, scale_to_activity
+from brian_qif.training.optimisers import Adam
+from brian_qif.training.progress import Progress
+from brian_qif.training.remedies import ActivityFloor
+from brian_qif.training.schedules import CosineSchedule
+from brian_qif.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is initialised and trained. Times in seconds; every model of neuron has its own values.
+
+    ``tau_m`` is that of the hidden neurons (``tau_s`` is half of it); ``weight_time`` weights the readout's voltage by
+    ``exp(-t/weight_time)``. ``initial_spikes`` is the mean number of spikes per hidden neuron and sample to which the
+    input weights are scaled; ``input_mean`` their mean in standard deviations, ``smoothing`` the width in channels over
+    which they are smoothed. ``clip`` limits one sample's slopes per hidden neuron. Neurons below ``floor`` spikes per
+    sample have their input weights raised by ``lift`` initial standard deviations per step.
+    """
+
+    tau_m: float
+    learning_rate: float
+    readout_learning_rate: float
+    clip: float
+    initial_spikes: float
+    weight_time: float = 0.3
+    readout_tau_m: float = 20e-3
+    readout_tau_s: float = 10e-3
+    gain: float = 1.0
+    input_mean: float = 0.3
+    smoothing: float = 10.0
+    output_scale: float = 1.0
+    weight_decay: float = 0.0
+    floor: float = 1.0
+    lift: float = 0.02
+    batch_size: int = 32
+
+
+RECIPES = {
+    "lif": Recipe(tau_m=20e-3, learning_rate=6e-3, readout_learning_rate=2e-2, clip=10.0, initial_spikes=4.0),
+    "qif": Recipe(tau_m=10e-3, learning_rate=6e-3, readout_learning_rate=2e-2, clip=3.0, initial_spikes=4.0),
+}
+
+_REMEDIES = {
+    "silent neurons": "input weights of hidden neurons below a floor of activity are raised",
+    "large gradients": "one sample's slopes are scaled down per hidden neuron above a limit",
+    "initial activity": "input weights are scaled by bisection to a wanted number of spikes per neuron and sample",
+    "readout": "the voltage average is weighted by exp(-t/weight_time)",
+}
+
+
+def train_on_recordings(
+    train,
+    test,
+    out,
+    neuron="qif",
+    hidden=128,
+    epochs=20,
+    batch_size=None,
+    learning_rate=None,
+    seed=0,
+    threads=None,
+    inputs=700,
+    resume=False,
+    report=None,
+):
+    """Train a classifier on one file of spike trains and test it once, at the end, on another.
+
+    Parameters
+    ----------
+    train, test : str or os.PathLike
+        HDF5 files, see `SpikeDataset`. The test file is checked at the start; its spikes reach the network only
+        after the last epoch.
+    out : str or os.PathLike
+        The folder for settings.json, checkpoint.npz, history.csv, summary.json and curves.png.
+    neuron : 'lif' or 'qif'
+        The model of the hidden neurons. Each has its own `RECIPES` entry.
+    hidden, inputs : int
+        The number of hidden and of input neurons. The readout has one neuron per class of the training file.
+    epochs : int
+        The number of passes through the training file.
+    batch_size : int, optional
+        Samples per step, by default the recipe's.
+    learning_rate : float, optional
+        Adam's step size for the input weights, by default the recipe's. That of the readout's weights keeps its
+        ratio to it.
+    seed : int
+        Decides the initial weights and the order of the samples.
+    threads : int, optional
+        Samples computed at a time, by default the preference ``brian_qif.threads``. It changes no bit of the outcome.
+    resume : bool
+        Go on with the run in ``out``, to the same bits as if it had not been interrupted.
+    report : None, 'text', 'stderr' or callable
+        Where progress is reported.
+
+    Returns
+    -------
+    dict
+        What summary.json holds.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written, holds another run, or holds none that could go on.
+    ValueError
+        If a file or a setting is wrong, or differs from those of the run that goes on.
+    """
+    numbers = {"hidden": hidden, "epochs": epochs, "inputs": inputs, "batch_size": batch_size, "threads": threads}
+    for name, value in numbers.items():
+        _refuse_below(1, name, value)
+    _refuse_below(0, "seed", seed)
+    recipe = _recipe(neuron, batch_size, learning_rate)
+    folder = RunFolder(out, resume)
+    with SpikeDataset(train, n_units=inputs) as training_set:
+        with SpikeDataset(test, n_units=inputs, n_classes=training_set.n_classes) as test_set:
+            settings = {
+                "neuron": neuron,
+                "hidden": hidden,
+                "epochs": epochs,
+                "seed": seed,
+                "inputs": inputs,
+                "classes": training_set.n_classes,
+                **asdict(recipe),
+                "training_data": fingerprint(train),
+                "test_data": fingerprint(test),
+            }
+            folder.claim(settings)
+            sizes = (inputs, hidden, training_set.n_classes)
+            trainer = prepare_trainer(neuron, sizes, _trial_duration(training_set), recipe, seed, threads)
+            progress = Progress(report)
+            if folder.checkpoint.exists():
+                trainer.load(folder.checkpoint)
+                progress.line(f"Going on after epoch {trainer.epoch} of {epochs}.")
+            else:
+                activity = initialise(trainer, training_set, sizes, recipe, seed)
+                progress.line(f"Initial activity: {activity:.2f} spikes per hidden neuron and sample.")
+            trainer.train(
+                training_set,
+                epochs,
+                report=report,
+                checkpoint=folder.checkpoint,
+                after_epoch=lambda trainer: folder.write_history(trainer.history),
+            )
+            summary = _summary(trainer, training_set, test_set, settings)
+    folder.write_history(trainer.history)
+    draw_curves(trainer.history, folder.curves, title=_title(summary))
+    folder.write_summary(summary)
+    return summary
+
+
+def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None):
+    """The network and its trainer, with all weights still zero.
+
+    Parameters
+    ----------
+    neuron : 'lif' or 'qif'
+        The model of the hidden neurons.
+    sizes : tuple of int
+        The number of input neurons, hidden neurons and classes.
+    duration : Quantity
+        The duration of a trial.
+    recipe : Recipe
+        Initialisation and training.
+    seed, threads
+        See `train_on_recordings`.
+
+    Returns
+    -------
+    Trainer
+        Its parameters are the weights of the input and of the readout.
+    """
+    classifier = build_classifier(
+        neuron,
+        *sizes,
+        tau_m=recipe.tau_m * second,
+        readout_tau_m=recipe.readout_tau_m * second,
+        readout_tau_s=recipe.readout_tau_s * second,
+        weight_time=recipe.weight_time * second,
+        gain=recipe.gain,
+    )
+    return Trainer(
+        classifier.network,
+        classifier.loss,
+        classifier.parameters,
+        classifier.stimulus,
+        duration,
+        optimiser=Adam(
+            learning_rate=[recipe.learning_rate, recipe.readout_learning_rate],
+            weight_decay=recipe.weight_decay,
+        ),
+        batch_size=recipe.batch_size,
+        seed=seed,
+        threads=threads,
+        clip=[recipe.clip, None],
+        floor=ActivityFloor(classifier.input_synapses.w, minimum=recipe.floor, lift=recipe.lift),
+        schedule=CosineSchedule(),
+        namespace={},
+    )
+
+
+def initialise(trainer, samples, sizes, recipe, seed=0):
+    """Draw the initial weights and scale those of the input to the recipe's activity.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        From `prepare_trainer`; its network gets the weights.
+    samples : sequence of SpikeSample
+        64 of them, drawn at random, measure the activity.
+    sizes, recipe, seed
+        See `prepare_trainer`.
+
+    Returns
+    -------
+    float
+        The mean number of spikes per hidden neuron and sample.
+    """
+    inputs, hidden, classes = sizes
+    generator = np.random.default_rng([seed, 1])
+    chosen = generator.choice(len(samples), size=min(64, len(samples)), replace=False)
+    input_weights = draw_weights(generator, inputs, hidden, recipe.input_mean, recipe.smoothing) / inputs
+    output_weights = draw_weights(generator, hidden, classes) * recipe.output_scale / math.sqrt(hidden)
+    values, activity = scale_to_activity(
+        trainer.batch,
+        [input_weights.ravel(), output_weights.ravel()],
+        0,
+        "hidden",
+        [samples[int(k)] for k in chosen],
+        trainer.duration,
+        recipe.initial_spikes,
+    )
+    trainer.gradient.write(values)
+    trainer.restart()
+    return activity
+
+
+def _refuse_below(least, name, value):
+    if value is not None and value < least:
+        raise ValueError(f"'{name}' has to be at least {least}, not {value}.")
+
+
+def _recipe(neuron, batch_size, learning_rate):
+    if neuron not in RECIPES:
+        raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(RECIPES)}.")
+    recipe = asdict(RECIPES[neuron])
+    if batch_size is not None:
+        recipe["batch_size"] = batch_size
+    if learning_rate is not None:
+        if not 0 < learning_rate < math.inf:
+            raise ValueError(f"'learning_rate' has to be positive and finite, not {learning_rate}.")
+        recipe["readout_learning_rate"] *= learning_rate / recipe["learning_rate"]
+        recipe["learning_rate"] = learning_rate
+    return Recipe(**recipe)
+
+
+def _trial_duration(samples):
+    """The last spike of any training sample, rounded up to the next 10 ms so that it lies inside the trial."""
+    return (math.floor(float(samples.duration) / 0.01) + 1) * 10 * ms
+
+
+def _summary(trainer, training_set, test_set, settings):
+    history = trainer.history
+    trained, tested = trainer.evaluate(training_set), trainer.evaluate(test_set)
+    known = np.isin(test_set.speakers, training_set.speakers)
+    right = tested.predictions == tested.labels
+    return {
+        "neuron": settings["neuron"],
+        "hidden": settings["hidden"],
+        "epochs": settings["epochs"],
+        "seed": settings["seed"],
+        "seconds": float(history["seconds"].sum()),
+        "train_accuracy": trained.accuracy,
+        "test_accuracy": tested.accuracy,
+        "test_accuracy_by_speaker": {str(k): value for k, value in tested.accuracy_by_speaker.items()},
+        "test_accuracy_known_speakers": float(right[known].mean()) if known.any() else None,
+        "test_accuracy_unknown_speakers": float(right[~known].mean()) if not known.all() else None,
+        "train_loss": trained.loss,
+        "test_loss": tested.loss,
+        "samples": {
+            "train": len(training_set),
+            "test": len(test_set),
+            "test_known_speakers": int(known.sum()),
+        },
+        "silent_share_hidden": float(history["silent_share_hidden"].iloc[-1]),
+        "rate_hidden_hertz": float(history["rate_hidden"].iloc[-1]),
+        "settings": settings,
+        "trainer": trainer.settings(),
+        "remedies": _REMEDIES,
+        "regularisers": {"weight decay": settings["weight_decay"]} if settings["weight_decay"] else {},
+        "threads": trainer.batch.threads,
+        "versions": {
+            "brian_qif": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("brian2", "numpy", "h5py")},
+        },
+    }
+
+
+def _title(summary):
+    sizes = f"{summary['settings']['inputs']}-{summary['hidden']}-{summary['settings']['classes']}"
+    return f"{summary['neuron'].upper()} {sizes}, seed {summary['seed']}: test accuracy {summary['test_accuracy']:.3f}"
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of ``brian-qif train``."""
+    parser.add_argument("--train", required=True, metavar="FILE", help="HDF5 file to train on (SHD layout)")
+    parser.add_argument(
+        "--test",
+        required=True,
+        metavar="FILE",
+        help="HDF5 file for the test, which is made once, after the last epoch",
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder for the checkpoint, history, summary and picture"
+    )
+    parser.add_argument(
+        "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (%(default)s)"
+    )
+    parser.add_argument("--hidden", type=int, default=128, metavar="N", help="number of hidden neurons (%(default)s)")
+    parser.add_argument("--inputs", type=int, default=700, metavar="N", help="number of input neurons (%(default)s)")
+    parser.add_argument(
+        "--epochs", type=int, default=20, metavar="N", help="passes through the training file (%(default)s)"
+    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help=f"samples per step ({_defaults('batch_size')})")
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="X",
+        help=f"Adam's step size for the input weights ({_defaults('learning_rate')}); that of the readout's weights is"
+        f" in proportion ({_defaults('readout_learning_rate')})",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="initial weights and order of samples (%(default)s)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="samples computed at a time (one per core unless the preference brian_qif.threads says otherwise);"
+        " changes no bit of the outcome",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out, given the same settings, to the same bits as if it had not been interrupted",
+    )
+
+
+def _defaults(name):
+    return ", ".join(f"{neuron} {getattr(recipe, name):g}" for neuron, recipe in RECIPES.items())
+
+
+def run(arguments):
+    """Carry out ``brian-qif train``; the lines to show at the end."""
+    settings = {name: value for name, value in vars(arguments).items() if name != "command"}
+    summary = train_on_recordings(**settings, report="text")
+    speakers = ", ".join(f"{name}: {value:.3f}" for name, value in summary["test_accuracy_by_speaker"].items())
+    return (
+        f"Accuracy: training {summary['train_accuracy']:.3f}, test {summary['test_accuracy']:.3f}"
+        f" (speaker {speakers}).\n"
+        f"Written into '{arguments.out}': summary.json, history.csv, checkpoint.npz, curves.png."
+    )

@@ -1,0 +1,51 @@
+import os
+
+import numpy as np
+import pytest
+
+from brian_qif.training.checkpoints import read_checkpoint, write_atomically, write_checkpoint
+
+
+def test_everything_comes_back_to_the_last_bit(tmp_path):
+    arrays = {"values": np.random.default_rng(0).standard_normal(7), "steps": np.array(3)}
+    description = {"epoch": 2, "loss": [0.1 + 0.2, 1e-300], "random_state": {"state": 2**127 + 1}}
+    write_checkpoint(tmp_path / "a.npz", arrays, description)
+    read_arrays, read_description = read_checkpoint(tmp_path / "a.npz")
+    assert read_description == description
+    assert set(read_arrays) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(read_arrays[name], array)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.npz"
+    write_checkpoint(path, {"values": np.ones(2)}, {"epoch": 1})
+
+    def fail_half_way(file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, fail_half_way)
+    assert read_checkpoint(path)[1] == {"epoch": 1}
+    assert os.listdir(tmp_path) == ["a.npz"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"])
+def test_another_file_is_refused(tmp_path, content):
+    path = tmp_path / "a.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="a.npz' is not a checkpoint of a training"):
+        read_checkpoint(path)
+
+
+def test_an_npz_without_description_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", values=np.ones(2))
+    with pytest.raises(ValueError, match="is not a checkpoint"):
+        read_checkpoint(tmp_path / "a.npz")
+
+
+def test_pickled_objects_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", description=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ValueError, match="is not a checkpoint"):
+        read_checkpoint(tmp_path / "a.npz")
