@@ -12,8 +12,9 @@ from scipy.optimize import brentq
 from brian_qif.plan.network_plan import NeuronNode
 from brian_qif.solvers.sweeps import GrazingSpikeError
 
-# Below this relative slope of v at the threshold the spike time has lost half of its digits.
-GRAZING_SLOPE = 1e-8
+# With so small a slope of v at the threshold, relative to I, the peak of v lies some ten units in the last place above
+# it: the spike time has lost half of its digits, and the next rounding may remove the spike.
+GRAZING_SLOPE = 1e-7
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
