@@ -334,29 +334,35 @@ def add_arguments(parser):
         "--out", required=True, metavar="DIR", help="folder for the checkpoint, history, summary and picture"
     )
     parser.add_argument(
-        "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (%(default)s)"
+        "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (default: %(default)s)"
     )
-    parser.add_argument("--hidden", type=int, default=128, metavar="N", help="number of hidden neurons (%(default)s)")
-    parser.add_argument("--inputs", type=int, default=700, metavar="N", help="number of input neurons (%(default)s)")
     parser.add_argument(
-        "--epochs", type=int, default=20, metavar="N", help="passes through the training file (%(default)s)"
+        "--hidden", type=int, default=128, metavar="N", help="number of hidden neurons (default: %(default)s)"
     )
-    parser.add_argument("--batch-size", type=int, metavar="N", help=f"samples per step ({_defaults('batch_size')})")
+    parser.add_argument(
+        "--inputs", type=int, default=700, metavar="N", help="number of input neurons (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=20, metavar="N", help="passes through the training file (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help=f"samples per step (default: {_defaults('batch_size')})"
+    )
     parser.add_argument(
         "--learning-rate",
         type=float,
         metavar="X",
-        help=f"Adam's step size for the input weights ({_defaults('learning_rate')}); that of the readout's weights is"
-        f" in proportion ({_defaults('readout_learning_rate')})",
+        help=f"Adam's step size for the input weights (default: {_defaults('learning_rate')}); that of the readout's weights is"
+        f" in proportion (default: {_defaults('readout_learning_rate')})",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="initial weights and order of samples (%(default)s)"
+        "--seed", type=int, default=0, metavar="N", help="initial weights and order of samples (default: %(default)s)"
     )
     parser.add_argument(
         "--threads",
         type=int,
         metavar="N",
-        help="samples computed at a time (one per core unless the preference brian_qif.threads says otherwise);"
+        help="samples computed at a time (default: one per core unless the preference brian_qif.threads says otherwise);"
         " changes no bit of the outcome",
     )
     parser.add_argument(
