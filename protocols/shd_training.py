@@ -352,8 +352,8 @@ def add_arguments(parser):
         "--learning-rate",
         type=float,
         metavar="X",
-        help=f"Adam's step size for the input weights (default: {_defaults('learning_rate')}); that of the readout's weights is"
-        f" in proportion (default: {_defaults('readout_learning_rate')})",
+        help=f"Adam's step size for the input weights (default: {_defaults('learning_rate')}); that of the readout's"
+        f" weights is in proportion (default: {_defaults('readout_learning_rate')})",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="initial weights and order of samples (default: %(default)s)"
@@ -362,8 +362,8 @@ def add_arguments(parser):
         "--threads",
         type=int,
         metavar="N",
-        help="samples computed at a time (default: one per core unless the preference brian_qif.threads says otherwise);"
-        " changes no bit of the outcome",
+        help="samples computed at a time (default: one per core unless the preference brian_qif.threads says"
+        " otherwise); changes no bit of the outcome",
     )
     parser.add_argument(
         "--resume",
