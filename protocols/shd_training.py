@@ -14,7 +14,7 @@ from brian_qif.protocols.run_folder import RunFolder, fingerprint
 
 from brian_qif import __version__
 from brian_qif.plotting import draw_curves
-from brian_qif.training.augmentation import ShiftAndStretch
+from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.datasets import SpikeDataset
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
 from brian_qif.training.optimisers import Adam
@@ -52,6 +52,7 @@ class Recipe:
     lift: float = 0.02
     shift: int = 0
     stretch: float = 0.0
+    jitter: float = 0.0
     batch_size: int = 32
 
 
@@ -213,7 +214,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None):
         clip=[recipe.clip, None],
         floor=ActivityFloor(classifier.input_synapses.w, minimum=recipe.floor, lift=recipe.lift),
         schedule=CosineSchedule(),
-        augmentation=ShiftAndStretch(sizes[0], recipe.shift, recipe.stretch),
+        augmentation=SpikeAugmentation(sizes[0], recipe.shift, recipe.stretch, recipe.jitter),
         namespace={},
     )
 
