@@ -18,5 +18,5 @@ def refuse_shadowed_import(folder: Path) -> None:
     if find_spec("brian_qif.models") is None:
         raise ImportError(
             f"Python found the source folder {folder} instead of an installed brian_qif, and that folder alone is "
-            "not the whole package. Start Python in another folder, or install from the source folder with: pip install -e ."
+            "not the whole package. Start Python in another folder, or install from the source folder: pip install -e ."
         )
