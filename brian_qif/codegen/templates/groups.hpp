@@ -25,25 +25,22 @@ struct Step {
     int terms;  // of the Stumpff functions
 };
 
-static real current_response(real step, real tau_m, real tau_s) {
-    const real x = step * (1 / tau_m - 1 / tau_s);
-    return step / tau_m * std::exp(-step / tau_m) * (x != 0 ? std::expm1(x) / x : 1);
-}
-
 static Step make_step(const Node &node, real length) {
     Step step;
     step.length = length;
     step.terms = 0;
-    if (node.kind == 1) {
-        step.r = -std::expm1(-length / node.tau_m);
-        step.decay_m = 1 - step.r;
-        step.decay_s = step.response = 0;
-    } else {
-        step.r = 0;
-        step.decay_m = std::exp(-length / node.tau_m);
-        step.decay_s = std::exp(-length / node.tau_s);
-        step.response = current_response(length, node.tau_m, node.tau_s);
-    }
+    const real x = length / node.tau_m, ratio = expm1_ratio(-x);
+    step.r = x * ratio;
+    step.decay_m = decay_of(x, ratio);
+    step.decay_s = step.response = 0;
+    if (node.kind == 1) return step;
+    const real y = length / node.tau_s, difference = length * (1 / node.tau_m - 1 / node.tau_s);
+    step.decay_s = decay_of(y, expm1_ratio(-y));
+    // Voltage per unit of current; far from equal time constants expm1 might overflow and nothing cancels.
+    if (std::abs(difference) > 1)
+        step.response = x * (step.decay_s - step.decay_m) / difference;
+    else
+        step.response = x * step.decay_m * expm1_ratio(difference);
     return step;
 }
 
@@ -81,9 +78,10 @@ static bool linear_step(const Node &node, const Step &step, const real *__restri
     for (int64_t n = 0; n < count; ++n) {
         real v1, i1;
         linear_flow(v[n], current[n], decay_m, decay_s, response, v1, i1);
-        // While v rises towards I > 0 its slope falls, so the tangent at the start bounds the rise.
+        // While v rises towards I > 0 its slope falls, so the tangent at the start bounds a rise that ends within.
         const real bound = v[n] + (current[n] - v[n]) * slope;
-        hit |= int64_t(!(v1 < threshold)) | int64_t(!(bound < threshold));
+        hit |= int64_t(!(v1 < threshold)) | int64_t(!(v[n] < threshold)) |
+               (int64_t(!(bound < threshold)) & int64_t(i1 < v1));
         v_after[n] = v1;
         current_after[n] = i1;
     }
@@ -103,14 +101,14 @@ static real linear_crossing(const Node &node, real v, real current, real length)
     real low = 0, high = length;
     if (current > v) high = std::min(high, time_of_maximum(node, v, current));
     const auto excess = [&](real time, real &slope) {
-        const real response = current_response(time, node.tau_m, node.tau_s);
-        const real now = std::exp(-time / node.tau_m) * v + response * current;
-        slope = (std::exp(-time / node.tau_s) * current - now) / node.tau_m;
+        const Step step = make_step(node, time);
+        const real now = step.decay_m * v + step.response * current;
+        slope = (step.decay_s * current - now) / node.tau_m;
         return now - node.threshold;
     };
     real slope;
     if (excess(high, slope) < 0) return INFINITE;
-    excess(0, slope);
+    slope = (current - v) / node.tau_m;
     real time = std::min(high, slope > 0 ? (node.threshold - v) / slope : high / 2);
     for (int iteration = 0; iteration < 200; ++iteration) {
         const real gap = excess(time, slope);
