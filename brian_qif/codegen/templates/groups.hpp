@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+constexpr int64_t LINE = 8;  // numbers to a vector; states are padded to whole lines
 constexpr real INFINITE = std::numeric_limits<real>::infinity();
 constexpr real GRAZING_SLOPE = {{ grazing_slope }};
 constexpr real LONGEST_STEP = {{ longest_step }};
@@ -231,24 +232,45 @@ static void step_back(const Node &node, const Step &step, const real *state, con
 {% endif %}
 }
 
+// Whether a neuron may spike within a step; the test is loose for linear neurons, which may just have turned in time.
+template <int KIND>
+static inline int64_t may_cross(const Node &node, const real *before, const real *after, int64_t n, real slope) {
+    if (KIND == 1) return int64_t(!(before[node.stride + n] * after[node.stride + n] > 0));
+    const real v = before[n], current = before[node.stride + n];
+    const int64_t turned = int64_t(after[node.stride + n] < after[n]) & int64_t(v + (current - v) * slope >= node.threshold);
+    return int64_t(!(after[n] < node.threshold)) | int64_t(!(v < node.threshold)) | turned;
+}
+
 // Time within the step at which a neuron spikes; infinity where it does not.
-static real crossing(const Node &node, const real *before, const real *after, int64_t n,
-                     [[maybe_unused]] real length) {
+template <int KIND>
+static real crossing_time(const Node &node, const real *before, const real *after, int64_t n, real length) {
 {% if "quadratic" in forms %}
-    if (node.kind == 1) {
+    if (KIND == 1) {
         const real q0 = before[node.stride + n], q1 = after[node.stride + n];
         if (!(q0 * q1 < 0 || (q1 == 0 && q0 != 0))) return INFINITE;
         return quadratic_zero(node, before[n], q0, before[2 * node.stride + n]);
     }
 {% endif %}
 {% if "linear" in forms %}
-    const real v = before[n], current = before[node.stride + n];
-    if (after[n] < node.threshold && v < node.threshold) {
-        const bool turned = current > v && after[node.stride + n] < after[n];
-        if (!turned || v + (current - v) * length / node.tau_m < node.threshold) return INFINITE;
-    }
-    return linear_crossing(node, v, current, length);
+    return linear_crossing(node, before[n], before[node.stride + n], length);
 {% else %}
     return INFINITE;
 {% endif %}
+}
+
+// Calls `found(neuron, time)` for every neuron that spikes within the step; whole lines without one are passed over.
+template <int KIND, typename Found>
+static void visit_crossings(const Node &node, const real *before, const real *after, real length, Found found) {
+    const real slope = length / node.tau_m;
+    for (int64_t line = 0; line < node.stride; line += LINE) {
+        int64_t any = 0;
+#pragma omp simd reduction(| : any)
+        for (int64_t n = line; n < line + LINE; ++n) any |= may_cross<KIND>(node, before, after, n, slope);
+        if (any == 0) continue;
+        for (int64_t n = line; n < std::min(line + LINE, node.size); ++n) {
+            if (!may_cross<KIND>(node, before, after, n, slope)) continue;
+            const real when = crossing_time<KIND>(node, before, after, n, length);
+            if (when != INFINITE) found(n, when);
+        }
+    }
 }

@@ -133,6 +133,7 @@ struct Component {
         for (size_t m = 0; m < members.size(); ++m)
             if (node(m).kind == 1) {
                 const real scaled = length / node(m).tau_m;
+                if (scaled <= LONGEST_STEP && largest_current[m] * scaled * scaled <= LARGEST_PHASE) continue;
                 most = std::max(most, std::ceil(scaled / LONGEST_STEP));
                 most = std::max(most, std::ceil(scaled * std::sqrt(largest_current[m] / LARGEST_PHASE)));
             }
@@ -183,6 +184,13 @@ struct Component {
     }
 };
 
+// A neuron that spikes within a step, and how long after its beginning.
+struct Crosser {
+    size_t member;
+    int64_t neuron;
+    real time;
+};
+
 struct ForwardSweep {
     Trial &trial;
     const Network &network;
@@ -192,8 +200,7 @@ struct ForwardSweep {
     size_t next_known = 0;
     std::priority_queue<Arrival> pending;
     std::vector<real> before, after, scales;
-    std::vector<std::pair<size_t, int64_t>> crossers;
-    std::vector<real> crossing_times;
+    std::vector<Crosser> crossers;
     real time;
 
     ForwardSweep(Trial &trial, size_t index)
@@ -265,10 +272,13 @@ struct ForwardSweep {
             return true;
         }
         if (component.flow(length, before.data(), after.data())) {
-            const real first = find_crossers(length);
-            if (!(first >= 0)) return trial.fail(NOT_FINITE, component.members[0], -1, time), false;
+            find_crossers(length);
             if (!crossers.empty()) {
-                length = std::min(first, length);
+                for (const Crosser &crosser : crossers) {
+                    if (!(crosser.time >= 0))
+                        return trial.fail(NOT_FINITE, component.members[crosser.member], crosser.neuron, time), false;
+                    length = std::min(crosser.time, length);
+                }
                 if (length > 0)
                     component.flow(length, before.data(), after.data());
                 else
@@ -285,35 +295,36 @@ struct ForwardSweep {
         return true;
     }
 
-    real find_crossers(real length) {
-        real first = INFINITE;
-        crossing_times.clear();
+    void find_crossers(real length) {
         for (size_t m = 0; m < component.members.size(); ++m) {
             const Node &group = component.node(m);
             if (!group.spikes) continue;
-            const size_t offset = component.offsets[m];
-            for (int64_t n = 0; n < group.size; ++n) {
-                const real when = crossing(group, before.data() + offset, after.data() + offset, n, length);
-                if (when == INFINITE) continue;
-                if (!(when >= 0)) return when;
-                crossers.push_back({m, n});
-                crossing_times.push_back(when);
-                first = std::min(first, when);
-            }
+            const real *own_before = before.data() + component.offsets[m], *own = after.data() + component.offsets[m];
+            const auto found = [&](int64_t n, real when) { crossers.push_back({m, n, when}); };
+            if (group.kind == 1)
+                visit_crossings<1>(group, own_before, own, length, found);
+            else
+                visit_crossings<0>(group, own_before, own, length, found);
         }
-        return first;
+    }
+
+    // Whether rounding let a neuron reach its spike in the shortened step, although its own crossing is later.
+    bool has_crossed(const Crosser &crosser) const {
+        const Node &group = component.node(crosser.member);
+        const size_t offset = component.offsets[crosser.member];
+        const real *own = after.data() + offset, *own_before = before.data() + offset;
+        if (group.kind == 0) return own[crosser.neuron] >= group.threshold;
+        const int64_t q = group.stride + crosser.neuron;
+        return own_before[q] * own[q] < 0 || (own[q] == 0 && own_before[q] != 0);
     }
 
     // Every neuron that crosses by now spikes now: twins spike at the same time.
     void spike(real length) {
         history.events.push_back({time, history.actions.size()});
-        for (size_t k = 0; k < crossers.size(); ++k) {
-            const size_t m = crossers[k].first;
-            const int64_t n = crossers[k].second;
-            const Node &group = component.node(m);
-            const real *own_before = before.data() + component.offsets[m], *own = after.data() + component.offsets[m];
-            if (crossing_times[k] > length && crossing(group, own_before, own, n, length) == INFINITE) continue;
-            const int node = component.members[m];
+        for (const Crosser &crosser : crossers) {
+            if (crosser.time > length && !has_crossed(crosser)) continue;
+            const int64_t n = crosser.neuron;
+            const int node = component.members[crosser.member];
             SpikeList &list = trial.spikes[node];
             const Action action{-1, node, n, int64_t(list.times.size())};
             list.times.push_back(time);
