@@ -102,13 +102,20 @@ struct Component {
     }
     real *current(size_t m, real *state) const { return state + offsets[m] + (state_rows(node(m)) - 1) * node(m).stride; }
 
-    // Bring (p, q) into range by powers of two and find the largest current; false where something is not finite.
-    bool open_block(real *state, std::vector<real> &scales) {
+    bool is_finite(size_t m, const real *state) const {
+        real check = 0;
+        for (int64_t n = 0; n < state_rows(node(m)) * node(m).stride; ++n)
+            check += state[offsets[m] + n] - state[offsets[m] + n];
+        return check == 0;
+    }
+
+    // Bring (p, q) into range by powers of two and find the largest current; returns a member that is not finite, or -1.
+    int open_block(real *state, std::vector<real> &scales) {
         for (size_t m = 0; m < members.size(); ++m) {
             const Node &group = node(m);
-            real *own = state + offsets[m];
 {% if "quadratic" in forms %}
             if (group.kind == 1) {
+                real *own = state + offsets[m];
                 scales.resize(std::max(scales.size(), size_t(group.stride)));
                 quadratic_scales(group, own, scales.data());
                 for (int row = 0; row < 2; ++row)
@@ -117,14 +124,13 @@ struct Component {
 {% else %}
             (void)scales;
 {% endif %}
-            real check = 0, largest = 0;
-            for (int64_t n = 0; n < state_rows(group) * group.stride; ++n) check += own[n] - own[n];
-            if (check != 0) return false;
+            if (!is_finite(m, state)) return int(m);
+            real largest = 0;
             const real *input = current(m, state);
             for (int64_t n = 0; n < group.size; ++n) largest = std::max(largest, std::abs(input[n]));
             largest_current[m] = largest;
         }
-        return true;
+        return -1;
     }
 
     // Number of equal parts of a step of which the first holds at most one spike of any quadratic neuron.
@@ -212,6 +218,10 @@ struct ForwardSweep {
         for (size_t m = 0; m < component.members.size(); ++m)
             initial_state(component.node(m), before.data() + component.offsets[m]);
         collect_known();
+        const size_t expected = known.size() + BLOCK;
+        history.events.reserve(expected);
+        history.actions.reserve(expected);
+        history.checkpoints.reserve((expected / BLOCK + 1) * component.size);
     }
 
     template <typename Consumer>
@@ -244,55 +254,69 @@ struct ForwardSweep {
                 if (history.events.size() >= MOST_EVENTS) return trial.fail(TOO_MANY_EVENTS, -1, -1, time);
                 // The checkpoint is taken before rescaling, as the reverse sweep needs the scales again.
                 history.checkpoints.insert(history.checkpoints.end(), before.begin(), before.end());
-                if (!component.open_block(before.data(), scales)) return trial.fail(NOT_FINITE, component.members[0], -1, time);
+                const int lost = component.open_block(before.data(), scales);
+                if (lost >= 0) return trial.fail(NOT_FINITE, component.members[lost], -1, time);
             }
-            real upcoming = trial.end;
-            if (next_known < known.size()) upcoming = std::min(upcoming, known[next_known].time);
-            if (!pending.empty()) upcoming = std::min(upcoming, pending.top().time);
-            real length = upcoming - time;
-            const real parts = component.parts(length);
+            const real upcoming = next_time(), length = upcoming - time, parts = component.parts(length);
             const real target = parts > 1 ? time + length / parts : upcoming;
-            length = target - time;
-            if (!advance(length)) return trial.outcome;
+            if (!advance(target)) return trial.outcome;
             if (crossers.empty()) {
-                time = target;
                 history.events.push_back({time, history.actions.size()});
-                if (target == upcoming) arrive();
-                if (upcoming >= trial.end && target == upcoming) return DONE;
+                if (time == upcoming) arrive();
+                if (time >= trial.end) return close();
             }
             std::swap(before, after);
         }
     }
 
-    // Carry the state over a step, or to the first spikes within it; false where the trial fails.
-    bool advance(real length) {
+    real next_time() const {
+        real upcoming = trial.end;
+        if (next_known < known.size()) upcoming = std::min(upcoming, known[next_known].time);
+        if (!pending.empty()) upcoming = std::min(upcoming, pending.top().time);
+        return upcoming;
+    }
+
+    Outcome close() {
+        for (size_t m = 0; m < component.members.size(); ++m)
+            if (!component.is_finite(m, after.data())) return trial.fail(NOT_FINITE, component.members[m], -1, time);
+        return DONE;
+    }
+
+    // Carry the state to a time, or to the first spikes before it; false where the trial fails.
+    bool advance(real target) {
         crossers.clear();
-        if (length == 0) {
-            std::copy(before.begin(), before.end(), after.begin());
+        const real length = target - time;
+        if (flow(length)) find_crossers(length);
+        if (crossers.empty()) {
+            accept(target);
             return true;
         }
-        if (component.flow(length, before.data(), after.data())) {
-            find_crossers(length);
-            if (!crossers.empty()) {
-                for (const Crosser &crosser : crossers) {
-                    if (!(crosser.time >= 0))
-                        return trial.fail(NOT_FINITE, component.members[crosser.member], crosser.neuron, time), false;
-                    length = std::min(crosser.time, length);
-                }
-                if (length > 0)
-                    component.flow(length, before.data(), after.data());
-                else
-                    std::copy(before.begin(), before.end(), after.begin());
-                add_averages(length);
-                if (length > 0) component.decay_bounds();
-                time += length;
-                spike(length);
-                return true;
-            }
+        real first = length;
+        for (const Crosser &crosser : crossers) {
+            if (!(crosser.time >= 0))
+                return trial.fail(NOT_FINITE, component.members[crosser.member], crosser.neuron, time), false;
+            first = std::min(crosser.time, first);
         }
-        add_averages(length);
-        component.decay_bounds();
+        // The step is the difference of the times that are recorded, so that the reverse sweep repeats it bit by bit.
+        const real moment = std::min(time + first, target);
+        flow(moment - time);
+        accept(moment);
+        spike(first);
         return true;
+    }
+
+    bool flow(real length) {
+        if (length > 0) return component.flow(length, before.data(), after.data());
+        std::copy(before.begin(), before.end(), after.begin());
+        return false;
+    }
+
+    void accept(real moment) {
+        if (moment > time) {
+            add_averages(moment - time);
+            component.decay_bounds();
+        }
+        time = moment;
     }
 
     void find_crossers(real length) {
@@ -318,11 +342,11 @@ struct ForwardSweep {
         return own_before[q] * own[q] < 0 || (own[q] == 0 && own_before[q] != 0);
     }
 
-    // Every neuron that crosses by now spikes now: twins spike at the same time.
-    void spike(real length) {
+    // The first neurons to cross spike now, and all whom rounding lets cross by now: twins spike at the same time.
+    void spike(real first) {
         history.events.push_back({time, history.actions.size()});
         for (const Crosser &crosser : crossers) {
-            if (crosser.time > length && !has_crossed(crosser)) continue;
+            if (crosser.time > first && !has_crossed(crosser)) continue;
             const int64_t n = crosser.neuron;
             const int node = component.members[crosser.member];
             SpikeList &list = trial.spikes[node];
