@@ -82,9 +82,9 @@ class QIFGroup(NeuronGroup):
     Notes
     -----
     `brian_qif.EventSolver` takes the spike at infinity (``spike_at_infinity``) and uses no cut-off. Brian2's
-    clock-driven devices need one: the text equations report a spike at the step in which v exceeds ``v_cut``, hold v while it
-    would go to infinity and come back (the variable ``hold``, one step included), and go on from where it then is. That time
-    is computed for I = 0, which is negligible against v**2 there. Spikes are reported up to
+    clock-driven devices need one: the text equations report a spike at the step in which v exceeds ``v_cut``, hold v
+    while it would go to infinity and come back (the variable ``hold``, one step included), and go on from where it then
+    is. That time is computed for I = 0, which is negligible against v**2 there. Spikes are reported up to
     ``tau_m*log(v_cut/(v_cut - 1))`` before infinity, and on the time grid; docs/models.md has the measured error.
 
     See Also
