@@ -3,6 +3,7 @@
 import numpy as np
 from brian2 import NeuronGroup, Quantity
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+
 from brian_qif.models.checks import check_size, check_time_constant, unit_name
 
 # In both forms, x = (v - v_rest)/(v_crit - v_rest) follows x*(x - 1) once I is negligible, so from x it takes the time

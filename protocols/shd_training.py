@@ -9,11 +9,12 @@ from importlib.metadata import version
 
 import numpy as np
 from brian2 import ms, second
-from brian_qif.protocols.networks import NEURONS, build_classifier
-from brian_qif.protocols.run_folder import RunFolder, fingerprint
 
 from brian_qif import __version__
 from brian_qif.plotting import draw_curves
+from brian_qif.protocols.networks import NEURONS, build_classifier
+from brian_qif.protocols.run_folder import RunFolder, fingerprint
+from brian_qif.training.augmentation import ShiftAndStretch
 from brian_qif.training.datasets import SpikeDataset
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
 from brian_qif.training.optimisers import Adam
@@ -49,6 +50,8 @@ class Recipe:
     weight_decay: float = 0.0
     floor: float = 1.0
     lift: float = 0.02
+    shift: int = 0
+    stretch: float = 0.0
     batch_size: int = 32
 
 
@@ -210,6 +213,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None):
         clip=[recipe.clip, None],
         floor=ActivityFloor(classifier.input_synapses.w, minimum=recipe.floor, lift=recipe.lift),
         schedule=CosineSchedule(),
+        augmentation=ShiftAndStretch(sizes[0], recipe.shift, recipe.stretch),
         namespace={},
     )
 

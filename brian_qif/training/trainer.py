@@ -57,6 +57,9 @@ class Trainer:
     schedule : callable, optional
         A function of the share of steps done (0 to 1) that gives the factor on the step sizes, such as
         `CosineSchedule`. Constant where it is not given.
+    augmentation : callable, optional
+        ``augmentation(sample, generator)`` gives the changed copy of a sample that is learned, such as
+        `ShiftAndStretch`. Evaluations use the samples as they are.
     namespace : dict, optional
         Values of names in the equations that no group defines; by default those around the call.
 
@@ -90,6 +93,7 @@ class Trainer:
         clip=None,
         floor=None,
         schedule=None,
+        augmentation=None,
         namespace=None,
         level=0,
     ):
@@ -104,7 +108,7 @@ class Trainer:
         self.optimiser = Adam() if optimiser is None else optimiser
         self.schedule = ConstantSchedule() if schedule is None else schedule
         self.clip = None if clip is None else NeuronClip(parameters, clip)
-        self.floor = floor
+        self.floor, self.augmentation = floor, augmentation
         self._floored = None if floor is None else floor.find(parameters)
         self._labels = [f"{parameter.group_name}_{parameter.name}" for parameter in parameters]
         self._dimensions = [parameter.dim for parameter in parameters]
@@ -226,6 +230,8 @@ class Trainer:
         starts = range(0, len(samples), self.batch_size)
         for step, start in enumerate(starts):
             chosen = [samples[int(k)] for k in order[start : start + self.batch_size]]
+            if self.augmentation is not None:
+                chosen = [self.augmentation(sample, self._generator) for sample in chosen]
             result = self.batch(chosen, self.duration, values=self.values, transform=self.clip)
             slopes = [slope / len(chosen) for slope in result.slopes]
             self._refuse_non_finite(result, slopes, start)
@@ -266,6 +272,7 @@ class Trainer:
             "duration": float(self.duration),
             "optimiser": self.optimiser.settings(),
             "schedule": repr(self.schedule),
+            "augmentation": None if self.augmentation is None else repr(self.augmentation),
             "clip": None if self.clip is None else self.clip.settings(),
             "floor": None if self.floor is None else self.floor.settings(),
             "parameters": self._labels,

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, Synapses, ms
-from brian_qif.models import QIFGroup
 
 from brian_qif import EventSolver
+from brian_qif.models import QIFGroup
 
 NEURONS, INPUTS, DURATION, WEIGHT = 20, 20, 200 * ms, 5.0
 

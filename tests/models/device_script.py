@@ -5,6 +5,7 @@ import tempfile
 
 import numpy as np
 from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, Synapses, device, ms, mV, prefs, set_device
+
 from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 target = sys.argv[1]

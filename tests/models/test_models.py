@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, StateMonitor, Synapses, mA, ms, mV
 from brian2.units import DimensionMismatchError
-from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 from brian_qif import EventSolver
+from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 SCRIPT = Path(__file__).parent / "device_script.py"
 
