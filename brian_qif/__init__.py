@@ -1,5 +1,13 @@
 """Exact spike-time gradients for spiking networks written in Brian2."""
 
+# ruff: noqa: E402  (the guard has to run before the imports that it explains)
+
+from pathlib import Path
+
+from brian_qif._shadow import refuse_shadowed_import
+
+refuse_shadowed_import(Path(__file__).parent)
+
 import brian_qif.codegen.backend  # registers the backend "cpp"
 import brian_qif.preferences  # noqa: F401  (registers the preferences)
 from brian_qif._version import __version__
@@ -9,8 +17,11 @@ from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.solvers.event import EventSolver
 from brian_qif.solvers.sweeps import GrazingSpikeError
 from brian_qif.solvers.trajectory import Trajectory
+from brian_qif.training.optimisers import Adam
+from brian_qif.training.trainer import Trainer
 
 __all__ = [
+    "Adam",
     "CrossEntropyLoss",
     "EventSolver",
     "GradientCheckError",
@@ -19,6 +30,7 @@ __all__ = [
     "SpikeFunctionLoss",
     "SpikeGradient",
     "SpikeTimeLoss",
+    "Trainer",
     "Trajectory",
     "__version__",
     "check_gradient",

@@ -1,6 +1,7 @@
 """A readout: leaky neurons without a threshold."""
 
 from brian2 import NeuronGroup
+
 from brian_qif.models.checks import check_size, check_time_constant
 
 EQUATIONS = """

@@ -2,6 +2,7 @@
 
 from brian2 import NeuronGroup, Quantity
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+
 from brian_qif.models.checks import check_size, check_time_constant, unit_name
 
 EQUATIONS = """

@@ -3,6 +3,7 @@
 import numpy as np
 from brian2 import NeuronGroup, Quantity
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+
 from brian_qif.models.checks import check_size, check_time_constant, unit_name
 
 # In both forms, x = (v - v_rest)/(v_crit - v_rest) follows x*(x - 1) once I is negligible, so from x it takes the time
@@ -82,9 +83,9 @@ class QIFGroup(NeuronGroup):
     Notes
     -----
     `brian_qif.EventSolver` takes the spike at infinity (``spike_at_infinity``) and uses no cut-off. Brian2's
-    clock-driven devices need one: the text equations report a spike at the step in which v exceeds ``v_cut``, hold v while it
-    would go to infinity and come back (the variable ``hold``, one step included), and go on from where it then is. That time
-    is computed for I = 0, which is negligible against v**2 there. Spikes are reported up to
+    clock-driven devices need one: the text equations report a spike at the step in which v exceeds ``v_cut``, hold v
+    while it would go to infinity and come back (the variable ``hold``, one step included), and go on from where it then
+    is. That time is computed for I = 0, which is negligible against v**2 there. Spikes are reported up to
     ``tau_m*log(v_cut/(v_cut - 1))`` before infinity, and on the time grid; docs/models.md has the measured error.
 
     See Also

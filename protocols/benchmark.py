@@ -10,10 +10,10 @@ from importlib.metadata import version
 
 import numpy as np
 from brian2 import second
-from brian_qif.protocols.networks import NEURONS
-from brian_qif.protocols.shd_training import RECIPES, initialise, prepare_trainer
 
 from brian_qif import __version__
+from brian_qif.protocols.networks import NEURONS
+from brian_qif.protocols.shd_training import RECIPES, initialise, prepare_trainer
 from brian_qif.training.datasets import SpikeSample
 
 _REPETITIONS = 3

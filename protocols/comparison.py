@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from brian_qif.protocols.run_folder import read_run
 
 from brian_qif.plotting import draw_comparison
+from brian_qif.protocols.run_folder import read_run
 
 
 def compare_runs(folders, out):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, second
-from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 from brian_qif import CrossEntropyLoss
+from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 NEURONS = {"lif": LIFGroup, "qif": QIFGroup}
 

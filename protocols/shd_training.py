@@ -9,11 +9,11 @@ from importlib.metadata import version
 
 import numpy as np
 from brian2 import ms, second
-from brian_qif.protocols.networks import NEURONS, build_classifier
-from brian_qif.protocols.run_folder import RunFolder, fingerprint
 
 from brian_qif import __version__
 from brian_qif.plotting import draw_curves
+from brian_qif.protocols.networks import NEURONS, build_classifier
+from brian_qif.protocols.run_folder import RunFolder, fingerprint
 from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.datasets import SpikeDataset
 from brian_qif.training.initialisation import draw_weights, scale_to_activity

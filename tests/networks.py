@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from brian2 import Network, SpikeGeneratorGroup, Synapses, ms
+
 from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 DURATION = 100 * ms

@@ -8,6 +8,7 @@ from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
 
 import numpy as np
 
+from brian_qif.codegen.checks import check_request, check_wanted, checked_seeds, given_spikes, plan_refusal
 from brian_qif.codegen.compiler import CompilerError, find_compiler, load_library
 from brian_qif.codegen.source import FAMILIES, NUMBERS, event_source
 from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway
@@ -121,11 +122,12 @@ class CompiledNetwork:
 
     def forward(self, request: Request, stimuli=None) -> Record:
         """Simulate one trial; see :class:`~brian_qif.solvers.sweeps.PreparedNetwork`."""
+        check_request(self.plan, request)
         run = _Run(self)
         end = self.plan.start + request.duration
         for k, node in enumerate(self.plan.nodes):
             if not isinstance(node, NeuronNode):
-                times, units = (stimuli or {}).get(k, (node.times, node.units))
+                times, units = given_spikes(node, *(stimuli or {}).get(k, (node.times, node.units)))
                 inside = slice(np.searchsorted(times, self.plan.start), np.searchsorted(times, end, side="right"))
                 run.set_source(k, times[inside], units[inside])
         return run.forward(request)
@@ -164,7 +166,6 @@ class _Run:
             self.library.run_destroy(self.handle)
 
     def set_source(self, node: int, times: np.ndarray, units: np.ndarray) -> None:
-        times, units = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(units, dtype=np.int64)
         self.library.run_set_source(self.handle, node, len(times), _reals(times), _integers(units))
 
     def forward(self, request: Request) -> Record:
@@ -187,8 +188,8 @@ class _Run:
 
     def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
         plan, pathways = self.network.plan, self.network.pathways
-        spike_seeds = {k: np.ascontiguousarray(seed, dtype=float) for k, seed in seeds.spike_times.items()}
-        average_seeds = {k: np.ascontiguousarray(seed, dtype=float) for k, seed in seeds.averages.items()}
+        spike_seeds, average_seeds = checked_seeds(plan, record, seeds)
+        check_wanted(plan, wanted)
         weights = {k: np.zeros(len(pathways[k].weights)) for k in wanted.weights}
         delays = {k: np.zeros(len(pathways[k].weights)) for k in wanted.delays}
         initial = {k: (np.empty(plan.nodes[k].size), np.empty(plan.nodes[k].size)) for k in wanted.initial}
@@ -220,6 +221,9 @@ class CppBackend:
     name = "cpp"
 
     def refusal(self, plan: NetworkPlan) -> str | None:
+        refusal = plan_refusal(plan)
+        if refusal is not None:
+            return refusal
         try:
             find_compiler()
         except CompilerError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import factorial
 
 import jinja2
 
@@ -16,6 +17,20 @@ FAMILIES = {"lif": "linear", "leaky": "linear", "qif": "quadratic"}
 NUMBERS = {"linear": 0, "quadratic": 1}
 _FORMS = {"linear": CLOSED_FORMS["lif"], "quadratic": CLOSED_FORMS["qif"]}
 _SCALARS = {"linear": ("decay_m", "decay_s", "response"), "quadratic": ("decay", "r")}
+
+# Longest power series that a template uses: |z| <= 1 for the Stumpff functions, |x| <= 1 for the averages.
+_TERMS = 20
+
+
+def _series() -> dict[str, list[str]]:
+    """Coefficients of the entire functions of the templates, as C++ literals of the nearest numbers."""
+    coefficients = {
+        "COSINE": lambda n: (-1) ** n / factorial(2 * n),
+        "SINE": lambda n: (-1) ** n / factorial(2 * n + 1),
+        "SINE_SLOPE": lambda n: (-1) ** (n + 1) * (n + 1) / factorial(2 * n + 3),
+        "EXPM1_RATIO": lambda n: 1 / factorial(n + 1),
+    }
+    return {name: [repr(value(n)) for n in range(_TERMS)] for name, value in coefficients.items()}
 
 
 def event_source(plan: NetworkPlan) -> str:
@@ -43,6 +58,8 @@ def _render(families: frozenset[str]) -> str:
     }
     return environment.get_template("event.cpp").render(
         forms=forms,
+        series=_series(),
+        series_length=_TERMS,
         grazing_slope=linear.GRAZING_SLOPE,
         longest_step=quadratic.LONGEST_STEP,
         largest_phase=quadratic.LARGEST_PHASE,

@@ -155,12 +155,17 @@ def _read_source(group: SpikeGeneratorGroup) -> SourceNode:
 
 def _read_form(group: NeuronGroup) -> NormalForm:
     at_infinity = bool(getattr(group, "spike_at_infinity", False))
+    if at_infinity and not np.all(group.variables["not_refractory"].get_value()):
+        raise NotImplementedError(
+            f"A neuron of '{group.name}' is on its way through infinity in the clock-driven run, so its voltage is not "
+            "that of this moment. Run a little further, or start from restore()."
+        )
     if not at_infinity and group._refractory is not False:
         raise NotImplementedError(
             f"'{group.name}' has a refractory period, which the event-driven solver does not know."
         )
     try:
-        return recognise(group.equations, group.events.get("spike"), group.event_codes.get("spike"), at_infinity)
+        return recognise(group.user_equations, group.events.get("spike"), group.event_codes.get("spike"), at_infinity)
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"'{group.name}': {error}") from error
 

@@ -47,6 +47,7 @@ def test_a_weighted_average_and_its_slopes_agree(kind, weight_time):
 @pytest.mark.parametrize("tau_s", [5.0, 20.0, 20.000001, 80.0])
 def test_average_of_a_readout_for_any_time_constants(tau_s):
     from brian2 import Network, SpikeGeneratorGroup, Synapses
+
     from brian_qif.models import LeakyIntegratorGroup
 
     stimulus = SpikeGeneratorGroup(1, [0, 0, 0], [1, 1.001, 90] * ms)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from brian2 import Network, SpikeGeneratorGroup, Synapses, ms, second
-from brian_qif.models import LeakyIntegratorGroup
 
 from brian_qif import CrossEntropyLoss, EventSolver, SpikeGradient
 from brian_qif.gradients.batch import BatchGradient
+from brian_qif.models import LeakyIntegratorGroup
 from tests.networks import make_group
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from brian2 import Network, SpikeGeneratorGroup, Synapses, ms, mV, second
 from brian2.units import DimensionMismatchError
-from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 from brian_qif import CrossEntropyLoss, EventSolver, SpikeFunctionLoss, SpikeGradient, SpikeTimeLoss
+from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 SOLVER = EventSolver(backend="reference")
 

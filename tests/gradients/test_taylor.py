@@ -50,6 +50,7 @@ def test_cross_entropy_of_a_readout_passes_the_taylor_test(kind, backend):
 @pytest.mark.parametrize("kind", ["lif", "qif"])
 def test_physical_units_pass_the_taylor_test(kind):
     from brian2 import Network, SpikeGeneratorGroup, Synapses, ms, mV
+
     from brian_qif.models import LIFGroup, QIFGroup
 
     stimulus = SpikeGeneratorGroup(2, [0, 1, 0, 1], [2, 5, 8, 20] * ms)

@@ -14,8 +14,8 @@ from brian2 import (
     ms,
     network_operation,
 )
-from brian_qif.models import LIFGroup, QIFGroup
 
+from brian_qif.models import LIFGroup, QIFGroup
 from brian_qif.plan.reader import read_network
 
 

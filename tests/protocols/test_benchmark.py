@@ -1,9 +1,9 @@
 import json
 
 import pytest
-from brian_qif.protocols.benchmark import measure_speed
 
 from brian_qif.cli import main
+from brian_qif.protocols.benchmark import measure_speed
 
 SMALL = {"inputs": 20, "hidden": 6, "outputs": 3, "events": 200, "samples": 6}
 

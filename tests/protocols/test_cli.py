@@ -2,10 +2,10 @@ import subprocess
 import sys
 
 import pytest
-from brian_qif.protocols.shd_training import RECIPES
 
 from brian_qif import __version__
 from brian_qif.cli import main
+from brian_qif.protocols.shd_training import RECIPES
 
 
 def test_version(capsys):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from brian2 import Network, SpikeGeneratorGroup, Synapses, ms, second
-from brian_qif.models import LIFGroup, QIFGroup
 
 from brian_qif import EventSolver, GrazingSpikeError, SpikeFunctionLoss, SpikeGradient, check_gradient
+from brian_qif.models import LIFGroup, QIFGroup
 from brian_qif.plan.reader import read_network
 from tests.oracles import IntegratedNetwork
 

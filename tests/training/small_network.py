@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from brian2 import ms
-from brian_qif.protocols.networks import build_classifier
 
 from brian_qif import EventSolver
+from brian_qif.protocols.networks import build_classifier
 from brian_qif.training.optimisers import Adam
 from brian_qif.training.trainer import Trainer
 from tests.training.spike_files import pattern_samples

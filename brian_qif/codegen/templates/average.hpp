@@ -7,13 +7,13 @@ static real phi(real u) { return u != 0 ? -std::expm1(-u) / u : 1; }
 static real phi_difference(real u, real w) {
     const real largest = std::max(u, w);
     if (largest <= 1) {
-        // phi(u) = sum (-u)^n/(n+1)!; that of u^n is h(n), with h(n+1) = u h(n) + w^n.
-        real sum = 0, h = 1, power = 1, factor = -0.5;
-        for (int n = 1; n <= 20; ++n) {
-            sum += factor * h;
+        // phi(u) = sum (-u)^n/(n+1)!; the divided difference of u^n is h(n), with h(n+1) = u h(n) + w^n.
+        const int terms = largest <= 0.03125 ? 8 : {{ series_length }};
+        real sum = 0, h = 1, power = 1;
+        for (int n = 1; n < terms; ++n) {
+            sum += (n % 2 ? -EXPM1_RATIO_SERIES[n] : EXPM1_RATIO_SERIES[n]) * h;
             power *= w;
             h = u * h + power;
-            factor *= real(-1) / (n + 2);
         }
         return sum;
     }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+constexpr int64_t LINE = 8;  // numbers to a vector; states are padded to whole lines
 constexpr real INFINITE = std::numeric_limits<real>::infinity();
 constexpr real GRAZING_SLOPE = {{ grazing_slope }};
 constexpr real LONGEST_STEP = {{ longest_step }};
@@ -25,25 +26,22 @@ struct Step {
     int terms;  // of the Stumpff functions
 };
 
-static real current_response(real step, real tau_m, real tau_s) {
-    const real x = step * (1 / tau_m - 1 / tau_s);
-    return step / tau_m * std::exp(-step / tau_m) * (x != 0 ? std::expm1(x) / x : 1);
-}
-
 static Step make_step(const Node &node, real length) {
     Step step;
     step.length = length;
     step.terms = 0;
-    if (node.kind == 1) {
-        step.r = -std::expm1(-length / node.tau_m);
-        step.decay_m = 1 - step.r;
-        step.decay_s = step.response = 0;
-    } else {
-        step.r = 0;
-        step.decay_m = std::exp(-length / node.tau_m);
-        step.decay_s = std::exp(-length / node.tau_s);
-        step.response = current_response(length, node.tau_m, node.tau_s);
-    }
+    const real x = length / node.tau_m, ratio = expm1_ratio(-x);
+    step.r = x * ratio;
+    step.decay_m = decay_of(x, ratio);
+    step.decay_s = step.response = 0;
+    if (node.kind == 1) return step;
+    const real y = length / node.tau_s, difference = length * (1 / node.tau_m - 1 / node.tau_s);
+    step.decay_s = decay_of(y, expm1_ratio(-y));
+    // Voltage per unit of current; far from equal time constants expm1 might overflow and nothing cancels.
+    if (std::abs(difference) > 1)
+        step.response = x * (step.decay_s - step.decay_m) / difference;
+    else
+        step.response = x * step.decay_m * expm1_ratio(difference);
     return step;
 }
 
@@ -81,9 +79,10 @@ static bool linear_step(const Node &node, const Step &step, const real *__restri
     for (int64_t n = 0; n < count; ++n) {
         real v1, i1;
         linear_flow(v[n], current[n], decay_m, decay_s, response, v1, i1);
-        // While v rises towards I > 0 its slope falls, so the tangent at the start bounds the rise.
+        // While v rises towards I > 0 its slope falls, so the tangent at the start bounds a rise that ends within.
         const real bound = v[n] + (current[n] - v[n]) * slope;
-        hit |= int64_t(!(v1 < threshold)) | int64_t(!(bound < threshold));
+        hit |= int64_t(!(v1 < threshold)) | int64_t(!(v[n] < threshold)) |
+               (int64_t(!(bound < threshold)) & int64_t(i1 < v1));
         v_after[n] = v1;
         current_after[n] = i1;
     }
@@ -103,14 +102,14 @@ static real linear_crossing(const Node &node, real v, real current, real length)
     real low = 0, high = length;
     if (current > v) high = std::min(high, time_of_maximum(node, v, current));
     const auto excess = [&](real time, real &slope) {
-        const real response = current_response(time, node.tau_m, node.tau_s);
-        const real now = std::exp(-time / node.tau_m) * v + response * current;
-        slope = (std::exp(-time / node.tau_s) * current - now) / node.tau_m;
+        const Step step = make_step(node, time);
+        const real now = step.decay_m * v + step.response * current;
+        slope = (step.decay_s * current - now) / node.tau_m;
         return now - node.threshold;
     };
     real slope;
     if (excess(high, slope) < 0) return INFINITE;
-    excess(0, slope);
+    slope = (current - v) / node.tau_m;
     real time = std::min(high, slope > 0 ? (node.threshold - v) / slope : high / 2);
     for (int iteration = 0; iteration < 200; ++iteration) {
         const real gap = excess(time, slope);
@@ -233,24 +232,45 @@ static void step_back(const Node &node, const Step &step, const real *state, con
 {% endif %}
 }
 
+// Whether a neuron may spike within a step; the test is loose for linear neurons, which may just have turned in time.
+template <int KIND>
+static inline int64_t may_cross(const Node &node, const real *before, const real *after, int64_t n, real slope) {
+    if (KIND == 1) return int64_t(!(before[node.stride + n] * after[node.stride + n] > 0));
+    const real v = before[n], current = before[node.stride + n];
+    const int64_t turned = int64_t(after[node.stride + n] < after[n]) & int64_t(v + (current - v) * slope >= node.threshold);
+    return int64_t(!(after[n] < node.threshold)) | int64_t(!(v < node.threshold)) | turned;
+}
+
 // Time within the step at which a neuron spikes; infinity where it does not.
-static real crossing(const Node &node, const real *before, const real *after, int64_t n,
-                     [[maybe_unused]] real length) {
+template <int KIND>
+static real crossing_time(const Node &node, const real *before, const real *after, int64_t n, real length) {
 {% if "quadratic" in forms %}
-    if (node.kind == 1) {
+    if (KIND == 1) {
         const real q0 = before[node.stride + n], q1 = after[node.stride + n];
         if (!(q0 * q1 < 0 || (q1 == 0 && q0 != 0))) return INFINITE;
         return quadratic_zero(node, before[n], q0, before[2 * node.stride + n]);
     }
 {% endif %}
 {% if "linear" in forms %}
-    const real v = before[n], current = before[node.stride + n];
-    if (after[n] < node.threshold && v < node.threshold) {
-        const bool turned = current > v && after[node.stride + n] < after[n];
-        if (!turned || v + (current - v) * length / node.tau_m < node.threshold) return INFINITE;
-    }
-    return linear_crossing(node, v, current, length);
+    return linear_crossing(node, before[n], before[node.stride + n], length);
 {% else %}
     return INFINITE;
 {% endif %}
+}
+
+// Calls `found(neuron, time)` for every neuron that spikes within the step; whole lines without one are passed over.
+template <int KIND, typename Found>
+static void visit_crossings(const Node &node, const real *before, const real *after, real length, Found found) {
+    const real slope = length / node.tau_m;
+    for (int64_t line = 0; line < node.stride; line += LINE) {
+        int64_t any = 0;
+#pragma omp simd reduction(| : any)
+        for (int64_t n = line; n < line + LINE; ++n) any |= may_cross<KIND>(node, before, after, n, slope);
+        if (any == 0) continue;
+        for (int64_t n = line; n < std::min(line + LINE, node.size); ++n) {
+            if (!may_cross<KIND>(node, before, after, n, slope)) continue;
+            const real when = crossing_time<KIND>(node, before, after, n, length);
+            if (when != INFINITE) found(n, when);
+        }
+    }
 }

@@ -89,6 +89,8 @@ struct ReverseSweep {
 {% endif %}
     }
 
+    real average_weight(int node, real when) const { return std::exp(-trial.rates[node] * (when - trial.start)); }
+
     void reverse_flow(size_t event, size_t position) {
         for (size_t m = 0; m < component.members.size(); ++m) {
             const size_t offset = component.offsets[m];
@@ -97,10 +99,9 @@ struct ReverseSweep {
             step_back(group, step, state(position) + offset, adjoint.data() + offset, earlier.data() + offset);
             const real *seed = gradient.average_seeds[component.members[m]];
             if (seed == nullptr) continue;
-            const real rate = trial.rates[component.members[m]];
             real of_v, of_current;
-            average_coefficients(group, step.length, rate, of_v, of_current);
-            const real weight = std::exp(-rate * (time_before(event) - trial.start));
+            average_coefficients(group, step.length, trial.rates[component.members[m]], of_v, of_current);
+            const real weight = average_weight(component.members[m], time_before(event));
             for (int64_t n = 0; n < group.size; ++n) {
                 earlier[offset + n] += weight * of_v * seed[n];
                 earlier[offset + group.stride + n] += weight * of_current * seed[n];
@@ -127,7 +128,11 @@ struct ReverseSweep {
         const real current = own[group.stride + n], rise = current - group.threshold;
         if (rise <= GRAZING_SLOPE * std::max(std::abs(current), std::abs(group.threshold)))
             return trial.fail(GRAZING, action.node, n, when), false;
-        of[n] = (of[n] * (current - group.reset) - slope * group.tau_m) / rise;
+        // A later spike prolongs the part of an averaged voltage before its reset.
+        const real *seed = gradient.average_seeds[action.node];
+        real by_time = slope;
+        if (seed != nullptr) by_time += seed[n] * average_weight(action.node, when) * (group.threshold - group.reset);
+        of[n] = (of[n] * (current - group.reset) - by_time * group.tau_m) / rise;
         return true;
     }
 

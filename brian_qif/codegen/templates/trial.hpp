@@ -102,13 +102,20 @@ struct Component {
     }
     real *current(size_t m, real *state) const { return state + offsets[m] + (state_rows(node(m)) - 1) * node(m).stride; }
 
-    // Bring (p, q) into range by powers of two and find the largest current; false where something is not finite.
-    bool open_block(real *state, std::vector<real> &scales) {
+    bool is_finite(size_t m, const real *state) const {
+        real check = 0;
+        for (int64_t n = 0; n < state_rows(node(m)) * node(m).stride; ++n)
+            check += state[offsets[m] + n] - state[offsets[m] + n];
+        return check == 0;
+    }
+
+    // Bring (p, q) into range by powers of two and find the largest current; returns a member that is not finite, or -1.
+    int open_block(real *state, std::vector<real> &scales) {
         for (size_t m = 0; m < members.size(); ++m) {
             const Node &group = node(m);
-            real *own = state + offsets[m];
 {% if "quadratic" in forms %}
             if (group.kind == 1) {
+                real *own = state + offsets[m];
                 scales.resize(std::max(scales.size(), size_t(group.stride)));
                 quadratic_scales(group, own, scales.data());
                 for (int row = 0; row < 2; ++row)
@@ -117,14 +124,13 @@ struct Component {
 {% else %}
             (void)scales;
 {% endif %}
-            real check = 0, largest = 0;
-            for (int64_t n = 0; n < state_rows(group) * group.stride; ++n) check += own[n] - own[n];
-            if (check != 0) return false;
+            if (!is_finite(m, state)) return int(m);
+            real largest = 0;
             const real *input = current(m, state);
             for (int64_t n = 0; n < group.size; ++n) largest = std::max(largest, std::abs(input[n]));
             largest_current[m] = largest;
         }
-        return true;
+        return -1;
     }
 
     // Number of equal parts of a step of which the first holds at most one spike of any quadratic neuron.
@@ -133,6 +139,7 @@ struct Component {
         for (size_t m = 0; m < members.size(); ++m)
             if (node(m).kind == 1) {
                 const real scaled = length / node(m).tau_m;
+                if (scaled <= LONGEST_STEP && largest_current[m] * scaled * scaled <= LARGEST_PHASE) continue;
                 most = std::max(most, std::ceil(scaled / LONGEST_STEP));
                 most = std::max(most, std::ceil(scaled * std::sqrt(largest_current[m] / LARGEST_PHASE)));
             }
@@ -183,6 +190,13 @@ struct Component {
     }
 };
 
+// A neuron that spikes within a step, and how long after its beginning.
+struct Crosser {
+    size_t member;
+    int64_t neuron;
+    real time;
+};
+
 struct ForwardSweep {
     Trial &trial;
     const Network &network;
@@ -192,8 +206,7 @@ struct ForwardSweep {
     size_t next_known = 0;
     std::priority_queue<Arrival> pending;
     std::vector<real> before, after, scales;
-    std::vector<std::pair<size_t, int64_t>> crossers;
-    std::vector<real> crossing_times;
+    std::vector<Crosser> crossers;
     real time;
 
     ForwardSweep(Trial &trial, size_t index)
@@ -205,6 +218,10 @@ struct ForwardSweep {
         for (size_t m = 0; m < component.members.size(); ++m)
             initial_state(component.node(m), before.data() + component.offsets[m]);
         collect_known();
+        const size_t expected = known.size() + BLOCK;
+        history.events.reserve(expected);
+        history.actions.reserve(expected);
+        history.checkpoints.reserve((expected / BLOCK + 1) * component.size);
     }
 
     template <typename Consumer>
@@ -237,83 +254,101 @@ struct ForwardSweep {
                 if (history.events.size() >= MOST_EVENTS) return trial.fail(TOO_MANY_EVENTS, -1, -1, time);
                 // The checkpoint is taken before rescaling, as the reverse sweep needs the scales again.
                 history.checkpoints.insert(history.checkpoints.end(), before.begin(), before.end());
-                if (!component.open_block(before.data(), scales)) return trial.fail(NOT_FINITE, component.members[0], -1, time);
+                const int lost = component.open_block(before.data(), scales);
+                if (lost >= 0) return trial.fail(NOT_FINITE, component.members[lost], -1, time);
             }
-            real upcoming = trial.end;
-            if (next_known < known.size()) upcoming = std::min(upcoming, known[next_known].time);
-            if (!pending.empty()) upcoming = std::min(upcoming, pending.top().time);
-            real length = upcoming - time;
-            const real parts = component.parts(length);
+            const real upcoming = next_time(), length = upcoming - time, parts = component.parts(length);
             const real target = parts > 1 ? time + length / parts : upcoming;
-            length = target - time;
-            if (!advance(length)) return trial.outcome;
+            if (!advance(target)) return trial.outcome;
             if (crossers.empty()) {
-                time = target;
                 history.events.push_back({time, history.actions.size()});
-                if (target == upcoming) arrive();
-                if (upcoming >= trial.end && target == upcoming) return DONE;
+                if (time == upcoming) arrive();
+                if (time >= trial.end) return close();
             }
             std::swap(before, after);
         }
     }
 
-    // Carry the state over a step, or to the first spikes within it; false where the trial fails.
-    bool advance(real length) {
+    real next_time() const {
+        real upcoming = trial.end;
+        if (next_known < known.size()) upcoming = std::min(upcoming, known[next_known].time);
+        if (!pending.empty()) upcoming = std::min(upcoming, pending.top().time);
+        return upcoming;
+    }
+
+    Outcome close() {
+        for (size_t m = 0; m < component.members.size(); ++m)
+            if (!component.is_finite(m, after.data())) return trial.fail(NOT_FINITE, component.members[m], -1, time);
+        return DONE;
+    }
+
+    // Carry the state to a time, or to the first spikes before it; false where the trial fails.
+    bool advance(real target) {
         crossers.clear();
-        if (length == 0) {
-            std::copy(before.begin(), before.end(), after.begin());
+        const real length = target - time;
+        if (flow(length)) find_crossers(length);
+        if (crossers.empty()) {
+            accept(target);
             return true;
         }
-        if (component.flow(length, before.data(), after.data())) {
-            const real first = find_crossers(length);
-            if (!(first >= 0)) return trial.fail(NOT_FINITE, component.members[0], -1, time), false;
-            if (!crossers.empty()) {
-                length = std::min(first, length);
-                if (length > 0)
-                    component.flow(length, before.data(), after.data());
-                else
-                    std::copy(before.begin(), before.end(), after.begin());
-                add_averages(length);
-                if (length > 0) component.decay_bounds();
-                time += length;
-                spike(length);
-                return true;
-            }
+        real first = length;
+        for (const Crosser &crosser : crossers) {
+            if (!(crosser.time >= 0))
+                return trial.fail(NOT_FINITE, component.members[crosser.member], crosser.neuron, time), false;
+            first = std::min(crosser.time, first);
         }
-        add_averages(length);
-        component.decay_bounds();
+        // The step is the difference of the times that are recorded, so that the reverse sweep repeats it bit by bit.
+        const real moment = std::min(time + first, target);
+        flow(moment - time);
+        accept(moment);
+        spike(first);
         return true;
     }
 
-    real find_crossers(real length) {
-        real first = INFINITE;
-        crossing_times.clear();
+    bool flow(real length) {
+        if (length > 0) return component.flow(length, before.data(), after.data());
+        std::copy(before.begin(), before.end(), after.begin());
+        return false;
+    }
+
+    void accept(real moment) {
+        if (moment > time) {
+            add_averages(moment - time);
+            component.decay_bounds();
+        }
+        time = moment;
+    }
+
+    void find_crossers(real length) {
         for (size_t m = 0; m < component.members.size(); ++m) {
             const Node &group = component.node(m);
             if (!group.spikes) continue;
-            const size_t offset = component.offsets[m];
-            for (int64_t n = 0; n < group.size; ++n) {
-                const real when = crossing(group, before.data() + offset, after.data() + offset, n, length);
-                if (when == INFINITE) continue;
-                if (!(when >= 0)) return when;
-                crossers.push_back({m, n});
-                crossing_times.push_back(when);
-                first = std::min(first, when);
-            }
+            const real *own_before = before.data() + component.offsets[m], *own = after.data() + component.offsets[m];
+            const auto found = [&](int64_t n, real when) { crossers.push_back({m, n, when}); };
+            if (group.kind == 1)
+                visit_crossings<1>(group, own_before, own, length, found);
+            else
+                visit_crossings<0>(group, own_before, own, length, found);
         }
-        return first;
     }
 
-    // Every neuron that crosses by now spikes now: twins spike at the same time.
-    void spike(real length) {
+    // Whether rounding let a neuron reach its spike in the shortened step, although its own crossing is later.
+    bool has_crossed(const Crosser &crosser) const {
+        const Node &group = component.node(crosser.member);
+        const size_t offset = component.offsets[crosser.member];
+        const real *own = after.data() + offset, *own_before = before.data() + offset;
+        if (group.kind == 0) return own[crosser.neuron] >= group.threshold;
+        const int64_t q = group.stride + crosser.neuron;
+        return own_before[q] * own[q] < 0 || (own[q] == 0 && own_before[q] != 0);
+    }
+
+    // The first neurons to cross spike now, and all whom rounding lets cross by now: twins spike at the same time.
+    void spike(real first) {
         history.events.push_back({time, history.actions.size()});
-        for (size_t k = 0; k < crossers.size(); ++k) {
-            const size_t m = crossers[k].first;
-            const int64_t n = crossers[k].second;
-            const Node &group = component.node(m);
-            const real *own_before = before.data() + component.offsets[m], *own = after.data() + component.offsets[m];
-            if (crossing_times[k] > length && crossing(group, own_before, own, n, length) == INFINITE) continue;
-            const int node = component.members[m];
+        for (const Crosser &crosser : crossers) {
+            if (crosser.time > first && !has_crossed(crosser)) continue;
+            const int64_t n = crosser.neuron;
+            const int node = component.members[crosser.member];
             SpikeList &list = trial.spikes[node];
             const Action action{-1, node, n, int64_t(list.times.size())};
             list.times.push_back(time);

@@ -1,0 +1,45 @@
+# Everything happens in a virtual environment of its own, .venv; PYTHON chooses the interpreter that makes it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RESULTS ?= results
+TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
+TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
+
+.PHONY: help train test docs lint clean
+
+help:
+	@echo "make train DATA=folder   train LIF and QIF on recordings, results and a picture in results/"
+	@echo "make test                the whole test suite (BRIAN_QIF_DATA=folder adds the tests on recordings)"
+	@echo "make docs                build the documentation, executing its pages, into docs/_build/html"
+	@echo "make lint                check style"
+	@echo "make clean               remove the virtual environment and everything built"
+
+# A stamp for each set of extras, renewed when the metadata changes.
+$(VENV)/installed-%: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	touch $@
+
+train: $(VENV)/installed-run
+	@test -n "$(strip $(DATA)$(TRAIN))" || { \
+	  echo "make train needs recordings: DATA=folder with NAME_train.h5 and NAME_test.h5 in the layout of SHD,"; \
+	  echo "or TRAIN=file and TEST=file."; exit 2; }
+	@test -n "$(TRAIN)" || { echo "There is no file NAME_train.h5 in $(DATA)."; exit 2; }
+	$(BIN)/brian-qif train --neuron lif --train "$(TRAIN)" --test "$(TEST)" --out $(RESULTS)/lif
+	$(BIN)/brian-qif train --neuron qif --train "$(TRAIN)" --test "$(TEST)" --out $(RESULTS)/qif
+	$(BIN)/brian-qif compare $(RESULTS)/lif $(RESULTS)/qif --out $(RESULTS)/comparison.png
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .ruff_cache

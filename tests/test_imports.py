@@ -1,0 +1,115 @@
+"""Who may import whom: the table of docs/developer/architecture.md, checked in the source of every module."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# For each part: the other parts of the package, and the libraries, that its modules import.
+PARTS = {
+    "equations": ({"equations"}, {"brian2", "sympy"}),
+    "plan": ({"plan", "equations"}, {"brian2", "numpy", "sympy", "scipy"}),
+    "solvers": ({"solvers", "plan", "equations"}, {"brian2", "numpy", "scipy"}),
+    "gradients": ({"gradients", "solvers", "plan"}, {"brian2", "numpy"}),
+    "codegen": ({"codegen", "plan", "solvers", "equations"}, {"brian2", "numpy", "jinja2", "sympy"}),
+    "training": ({"training", "gradients", "_version"}, {"brian2", "numpy", "h5py", "pandas"}),
+    "models": ({"models", "equations"}, {"brian2", "numpy"}),
+    "protocols": (
+        {"protocols", "models", "training", "plotting", "solvers", "gradients"},
+        {"brian2", "numpy", "pandas"},
+    ),
+    "preferences": (set(), {"brian2"}),
+    "_shadow": (set(), set()),
+    "_version": (set(), set()),
+    "plotting": (set(), {"numpy", "matplotlib", "pandas"}),
+    "cli": ({"_version"}, {"brian2"}),
+}
+# Allowed inside functions only: the command's studies, and what draws.
+DEFERRED = {"cli": {"brian_qif.protocols"}, "plotting": {"matplotlib"}}
+LIBRARY_FORBIDS = ("brian_qif.models", "brian_qif.protocols", "matplotlib")
+
+
+def imports(source: str) -> list[tuple[str, bool]]:
+    """Modules that a source imports, and whether it does so when it is imported itself."""
+    tree = ast.parse(source)
+    inside = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for child in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, id(node) not in inside) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            names = [f"{base}.{alias.name}" for alias in node.names] if base == "brian_qif" else [base]
+            found += [(name, id(node) not in inside) for name in names]
+    return found
+
+
+def breaches(part: str, source: str) -> list[str]:
+    """What a module of a part imports against the table."""
+    parts, libraries = PARTS[part]
+    found = []
+    for name, at_import in imports(source):
+        top, _, rest = name.partition(".")
+        if top in sys.stdlib_module_names or top == "__future__":
+            continue
+        if not at_import and any(name.startswith(allowed) for allowed in DEFERRED.get(part, ())):
+            continue
+        if at_import and part not in ("models", "protocols") and name.startswith(LIBRARY_FORBIDS):
+            found.append(f"{part} imports {name} when it is imported")
+        elif top == "brian_qif":
+            # A public name of the package itself is open to studies alone.
+            section = rest.partition(".")[0]
+            public = part == "protocols" and (section[:1].isupper() or section in ("", "__version__", "check_gradient"))
+            if section not in parts and section != part and not public:
+                found.append(f"{part} imports {name}")
+        elif top not in libraries:
+            found.append(f"{part} imports {name}")
+    return found
+
+
+def modules():
+    for path in sorted((ROOT / "brian_qif").rglob("*.py")):
+        place = path.relative_to(ROOT / "brian_qif").parts
+        if place != ("__init__.py",):
+            yield (place[0] if len(place) > 1 else path.stem), path
+    for folder in ("models", "protocols"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield folder, path
+
+
+@pytest.mark.parametrize(
+    "part, path", [pytest.param(*found, id=str(found[1].relative_to(ROOT))) for found in modules()]
+)
+def test_a_module_imports_what_its_part_may(part, path):
+    assert breaches(part, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "part, source",
+    [
+        ("equations", "import numpy"),
+        ("plan", "from brian_qif.solvers import sweeps"),
+        ("solvers", "from brian_qif.gradients.losses import Loss"),
+        ("gradients", "def f():\n    from brian_qif.codegen import backend"),
+        ("codegen", "from brian_qif.models import LIFGroup"),
+        ("training", "import matplotlib"),
+        ("plotting", "import matplotlib.pyplot"),
+        ("cli", "from brian_qif.protocols import benchmark"),
+        ("models", "from brian_qif.plan import reader"),
+    ],
+)
+def test_a_planted_breach_is_found(part, source):
+    assert breaches(part, source)
+
+
+def test_deferred_imports_are_allowed():
+    assert breaches("plotting", "def draw():\n    from matplotlib.figure import Figure") == []
+    assert breaches("cli", "def main():\n    from brian_qif.protocols import benchmark") == []

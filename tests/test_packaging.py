@@ -1,0 +1,70 @@
+"""What is installed: the wheel against the tree, and public names against those of Brian2."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import brian2
+import pytest
+
+import brian_qif
+from brian_qif._shadow import refuse_shadowed_import
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Names of all files in a freshly built wheel, without its metadata."""
+    out = tmp_path_factory.mktemp("wheel")
+    source = out / "source"
+    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    for name in tracked.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = out.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def test_the_wheel_holds_the_tree_and_nothing_else(wheel):
+    expected = set()
+    for path in ROOT.glob("brian_qif/**/*"):
+        if path.suffix == ".py" or (path.parent.name == "templates" and path.is_file()):
+            expected.add(path.relative_to(ROOT).as_posix())
+    for folder in ("models", "protocols"):
+        expected |= {f"brian_qif/{folder}/{path.name}" for path in (ROOT / folder).glob("*.py")}
+    assert wheel == expected
+
+
+def test_public_names_do_not_hide_those_of_brian2():
+    assert sorted(set(brian_qif.__all__) & set(dir(brian2)) - {"__version__"}) == []
+    from brian_qif import models
+
+    assert sorted(set(models.__all__) & set(dir(brian2))) == []
+
+
+def test_all_public_names_are_there():
+    assert [name for name in brian_qif.__all__ if not hasattr(brian_qif, name)] == []
+    assert brian_qif.__all__ == sorted(brian_qif.__all__)
+
+
+def test_a_source_folder_in_front_of_the_package_explains_itself(monkeypatch):
+    monkeypatch.setattr("brian_qif._shadow.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="Start Python in another folder, or install from the source folder"):
+        refuse_shadowed_import(ROOT / "brian_qif")
+
+
+def test_the_source_folder_alone_is_refused(tmp_path):
+    (tmp_path / "brian_qif").symlink_to(ROOT / "brian_qif")
+    code = (
+        "import sys; sys.path.insert(0, '.'); "
+        "sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]; import brian_qif"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode != 0
+    assert "that folder alone is not the whole package" in finished.stderr
