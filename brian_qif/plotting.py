@@ -27,7 +27,7 @@ def draw_curves(history, path, title=None):
     if len(_groups(history)) > 1:
         for panel in panels[2:]:
             panel.legend(frameon=False)
-    _save(figure, path)
+    _save(figure, panels, path)
 
 
 def draw_comparison(runs, path):
@@ -57,7 +57,7 @@ def draw_comparison(runs, path):
     panels[1].legend(frameon=False, loc="lower right")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(2, len(runs)), frameon=False)
-    _save(figure, path)
+    _save(figure, panels, path)
 
 
 def _four_panels(title):
@@ -76,7 +76,7 @@ def _four_panels(title):
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(axis="y", color="0.9", linewidth=0.8)
         panel.set_axisbelow(True)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     for panel in panels[2:]:
         panel.set_xlabel("Epoch")
     for panel in panels[1:3]:
@@ -93,8 +93,6 @@ def _draw(panels, history, colours, line_style="-", colour=_COLOURS[0]):
     for group, group_colour in colours.items():
         panels[2].plot(epochs, history[f"silent_share_{group}"], color=group_colour, label=group, **style)
         panels[3].plot(epochs, history[f"rate_{group}"], color=group_colour, label=group, **style)
-    for panel in (panels[0], panels[3]):
-        panel.set_ylim(bottom=0, auto=True)
 
 
 def _groups(history):
@@ -102,5 +100,8 @@ def _groups(history):
     return [column.removeprefix(prefix) for column in history.columns if column.startswith(prefix)]
 
 
-def _save(figure, path):
+def _save(figure, panels, path):
+    # Set at the end: a limit that is set earlier stays where the first curve needed it.
+    for panel in (panels[0], panels[3]):
+        panel.set_ylim(bottom=0)
     figure.savefig(path)

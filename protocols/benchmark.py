@@ -127,7 +127,7 @@ def _median_time(work, samples):
 def add_arguments(parser):
     """Give a parser the arguments of ``brian-qif bench``."""
     parser.add_argument(
-        "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (%(default)s)"
+        "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (default: %(default)s)"
     )
     for name, default, text in (
         ("inputs", 700, "input neurons"),
@@ -138,7 +138,7 @@ def add_arguments(parser):
         ("threads", 1, "samples computed at a time"),
         ("seed", 0, "random input and weights"),
     ):
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (%(default)s)")
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 

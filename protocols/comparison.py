@@ -52,7 +52,7 @@ def _name(summary):
 def add_arguments(parser):
     """Give a parser the arguments of ``brian-qif compare``."""
     parser.add_argument("folders", nargs="+", metavar="RUN_DIR", help="folder of a finished training")
-    parser.add_argument("--out", default="comparison.png", metavar="FILE", help="the picture (%(default)s)")
+    parser.add_argument("--out", default="comparison.png", metavar="FILE", help="the picture (default: %(default)s)")
 
 
 def run(arguments):

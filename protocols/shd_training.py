@@ -14,7 +14,7 @@ from brian_qif import __version__
 from brian_qif.plotting import draw_curves
 from brian_qif.protocols.networks import NEURONS, build_classifier
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
-from brian_qif.training.augmentation import ShiftAndStretch
+from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.datasets import SpikeDataset
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
 from brian_qif.training.optimisers import Adam
@@ -52,6 +52,7 @@ class Recipe:
     lift: float = 0.02
     shift: int = 0
     stretch: float = 0.0
+    jitter: float = 0.0
     batch_size: int = 32
 
 
@@ -213,7 +214,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None):
         clip=[recipe.clip, None],
         floor=ActivityFloor(classifier.input_synapses.w, minimum=recipe.floor, lift=recipe.lift),
         schedule=CosineSchedule(),
-        augmentation=ShiftAndStretch(sizes[0], recipe.shift, recipe.stretch),
+        augmentation=SpikeAugmentation(sizes[0], recipe.shift, recipe.stretch, recipe.jitter),
         namespace={},
     )
 
@@ -334,30 +335,36 @@ def add_arguments(parser):
         "--out", required=True, metavar="DIR", help="folder for the checkpoint, history, summary and picture"
     )
     parser.add_argument(
-        "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (%(default)s)"
+        "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (default: %(default)s)"
     )
-    parser.add_argument("--hidden", type=int, default=128, metavar="N", help="number of hidden neurons (%(default)s)")
-    parser.add_argument("--inputs", type=int, default=700, metavar="N", help="number of input neurons (%(default)s)")
     parser.add_argument(
-        "--epochs", type=int, default=20, metavar="N", help="passes through the training file (%(default)s)"
+        "--hidden", type=int, default=128, metavar="N", help="number of hidden neurons (default: %(default)s)"
     )
-    parser.add_argument("--batch-size", type=int, metavar="N", help=f"samples per step ({_defaults('batch_size')})")
+    parser.add_argument(
+        "--inputs", type=int, default=700, metavar="N", help="number of input neurons (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=20, metavar="N", help="passes through the training file (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help=f"samples per step (default: {_defaults('batch_size')})"
+    )
     parser.add_argument(
         "--learning-rate",
         type=float,
         metavar="X",
-        help=f"Adam's step size for the input weights ({_defaults('learning_rate')}); that of the readout's weights is"
-        f" in proportion ({_defaults('readout_learning_rate')})",
+        help=f"Adam's step size for the input weights (default: {_defaults('learning_rate')}); that of the readout's"
+        f" weights is in proportion (default: {_defaults('readout_learning_rate')})",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="initial weights and order of samples (%(default)s)"
+        "--seed", type=int, default=0, metavar="N", help="initial weights and order of samples (default: %(default)s)"
     )
     parser.add_argument(
         "--threads",
         type=int,
         metavar="N",
-        help="samples computed at a time (one per core unless the preference brian_qif.threads says otherwise);"
-        " changes no bit of the outcome",
+        help="samples computed at a time (default: one per core unless the preference brian_qif.threads says"
+        " otherwise); changes no bit of the outcome",
     )
     parser.add_argument(
         "--resume",

@@ -59,7 +59,7 @@ class Trainer:
         `CosineSchedule`. Constant where it is not given.
     augmentation : callable, optional
         ``augmentation(sample, generator)`` gives the changed copy of a sample that is learned, such as
-        `ShiftAndStretch`. Evaluations use the samples as they are.
+        `SpikeAugmentation`. Evaluations use the samples as they are.
     namespace : dict, optional
         Values of names in the equations that no group defines; by default those around the call.
 
