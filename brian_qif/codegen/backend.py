@@ -148,7 +148,8 @@ class CompiledNetwork:
             )
         if outcome == _TOO_MANY_EVENTS:
             return RuntimeError(
-                f"The trial has more than 10000000 events at {when[0]} s: the network's activity has no bound."
+                f"The trial has more than 10000000 events at {when[0]} s: the network's activity has no bound, or a "
+                "current is so strong that every step is tiny."
             )
         return FloatingPointError(f"The state of '{self.plan.nodes[where[0]].name}' is not finite at {when[0]} s.")
 

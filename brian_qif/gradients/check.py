@@ -129,17 +129,17 @@ class _Trial:
         return counts, np.concatenate(labels)[order], np.concatenate(record.spike_units)[order]
 
     def at(self, shift, step: float):
-        """Loss at a shifted point; whether each neuron has the same number of spikes there; in the same order."""
+        """Loss at a shifted point; whether each neuron has the same number of spikes there; in the same order.
+
+        With other spikes the loss is not evaluated: a function of the second spike has no value without one.
+        """
         values = [x + step * d for x, d in zip(self.point, shift, strict=True)]
         _, record = self._run(self.gradient.with_values(self.reading.plan, values))
-        value = self.gradient.loss.evaluate(self.reading, record, self.duration)[0]
         counts, labels, units = self._pattern(record)
-        same = len(labels) == len(self.pattern[1]) and all(map(np.array_equal, counts, self.pattern[0]))
-        return (
-            value,
-            same,
-            same and np.array_equal(labels, self.pattern[1]) and np.array_equal(units, self.pattern[2]),
-        )
+        if len(labels) != len(self.pattern[1]) or not all(map(np.array_equal, counts, self.pattern[0])):
+            return np.nan, False, False
+        value = self.gradient.loss.evaluate(self.reading, record, self.duration)[0]
+        return value, True, np.array_equal(labels, self.pattern[1]) and np.array_equal(units, self.pattern[2])
 
     def direction(self, generator):
         """A random direction, each parameter scaled by its own size; delays grow where they are zero."""
@@ -156,9 +156,9 @@ class _Trial:
 
     def rounding(self, generator) -> float:
         """Noise of the loss: how far it moves when the parameters move by some units in the last place."""
-        tiny = np.finfo(float).eps
-        changes = [abs(self.at(self.direction(generator), sign * 4 * tiny)[0] - self.value) for sign in (1, 1, 1)]
-        return max(*changes, 4 * tiny * abs(self.value))
+        tiny = 4 * np.finfo(float).eps
+        nearby = [self.at(self.direction(generator), tiny) for _ in range(3)]
+        return max([tiny * abs(self.value), *(abs(value - self.value) for value, same, _ in nearby if same)])
 
 
 def _check_direction(trial: _Trial, shift, rounding: float) -> DirectionReport:

@@ -21,9 +21,10 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 def current_response(step: float, tau_m: float, tau_s: float) -> float:
     """Voltage after ``step`` caused by a unit of current at its start; exact for equal time constants too."""
-    x = step * (1 / tau_m - 1 / tau_s)
-    ratio = np.expm1(x) / x if x != 0 else 1.0
-    return step / tau_m * np.exp(-step / tau_m) * ratio
+    # The slower exponential is taken out, so that nothing overflows in a long step.
+    x = step * abs(1 / tau_m - 1 / tau_s)
+    ratio = -np.expm1(-x) / x if x != 0 else 1.0
+    return step / tau_m * np.exp(-step / max(tau_m, tau_s)) * ratio
 
 
 class LinearNeurons:

@@ -70,8 +70,16 @@ class ReverseSweep:
         if event.fan >= 0:
             self._reverse_arrival(event, states, adjoints)
         elif event.neuron >= 0:
-            seed = self.spike_slopes[event.node][event.spike]
+            seed = self.spike_slopes[event.node][event.spike] + self._average_slope(event)
             self.network.neurons[event.node].spike_adjoint(states[event.node], event.neuron, adjoints[event.node], seed)
+
+    def _average_slope(self, event):
+        """A later spike prolongs the part of an averaged voltage before its reset."""
+        if event.node not in self.average_seeds:
+            return 0.0
+        node = self.plan.nodes[event.node]
+        weight = np.exp(-self.rates[event.node] * (event.time - self.plan.start))
+        return self.average_seeds[event.node][event.neuron] * weight * (node.threshold - node.reset)
 
     def _reverse_arrival(self, event, states, adjoints):
         pathway, synapses = self.plan.pathways[event.pathway], self.network.synapses(event)

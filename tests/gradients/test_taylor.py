@@ -121,3 +121,19 @@ def test_a_silent_neuron_has_a_slope_of_exactly_zero(backend):
     assert float(value) == pytest.approx(4 * 0.05**2, rel=1e-14)
     assert np.all(np.asarray(slopes[0]) == 0)
     assert "curvature too small" in str(check_gradient(gradient, DURATION))
+
+
+def test_a_loss_that_needs_a_spike_is_not_asked_without_it():
+    from brian2 import Network, SpikeGeneratorGroup, Synapses, ms, second
+
+    from brian_qif import SpikeFunctionLoss
+    from brian_qif.models import LIFGroup
+
+    stimulus = SpikeGeneratorGroup(2, [0, 1], [1, 3] * ms)
+    neuron = LIFGroup(1, tau_m=20 * ms, tau_s=50 * ms)
+    synapses = Synapses(stimulus, neuron, "w : 1", on_pre="I_post += w")
+    synapses.connect()
+    synapses.w = 1.25  # the second spike comes just before the end of the trial
+    loss = SpikeFunctionLoss(neuron, lambda t, i: (t[1], np.eye(len(t))[1]), unit=second)
+    gradient = SpikeGradient(Network(stimulus, neuron, synapses), loss, [synapses.w], solver=REFERENCE)
+    assert "the number of spikes changes within a step of" in str(check_gradient(gradient, 40 * ms))
