@@ -61,26 +61,26 @@ class Recipe:
     learning_rate: float
     readout_learning_rate: float
     clip: float
-    initial_spikes: float
-    weight_time: float = 0.3
+    initial_spikes: float = 8.0
+    weight_time: float = 0.15
     readout_tau_m: float = 20e-3
     readout_tau_s: float = 10e-3
-    gain: float = 1.0
-    input_mean: float = 0.3
+    gain: float = 10.0
+    input_mean: float = 0.0
     smoothing: float = 10.0
-    output_scale: float = 1.0
+    output_scale: float = 0.3
     weight_decay: float = 0.0
     floor: float = 1.0
     lift: float = 0.02
     shift: int = 0
     stretch: float = 0.0
-    jitter: float = 0.0
-    batch_size: int = 32
+    jitter: float = 6.0
+    batch_size: int = 16
 
 
 RECIPES = {
-    "lif": Recipe(tau_m=20e-3, learning_rate=6e-3, readout_learning_rate=2e-2, clip=10.0, initial_spikes=4.0),
-    "qif": Recipe(tau_m=10e-3, learning_rate=6e-3, readout_learning_rate=2e-2, clip=3.0, initial_spikes=4.0),
+    "lif": Recipe(tau_m=20e-3, learning_rate=6e-3, readout_learning_rate=3e-2, clip=10.0),
+    "qif": Recipe(tau_m=6e-3, learning_rate=6e-3, readout_learning_rate=5e-2, clip=3.0),
 }
 
 _REMEDIES = {

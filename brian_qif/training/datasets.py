@@ -40,8 +40,9 @@ class SpikeDataset:
     The layout is ``spikes/times`` (one variable-length float array of seconds per sample), ``spikes/units``
     (integers, aligned with the times), ``labels``, ``extra/speaker`` and ``extra/keys`` (the names of the classes).
     The whole file is checked when it is opened. A sample is read when it is first asked for and from then on kept
-    in memory, as compactly as in the file. Spikes that are out of order are sorted by time; simultaneous ones
-    keep the order of the file.
+    in memory, as compactly as in the file. Spikes are sorted by time and
+    simultaneous ones by unit, so that their order in the file changes nothing, not even where random numbers are drawn
+    spike by spike.
 
     Parameters
     ----------
@@ -165,10 +166,8 @@ class SpikeDataset:
         index = int(self._indices[position])
         if index not in self._kept:
             times, units = self._stored(index)
-            if np.any(times[1:] < times[:-1]):
-                order = np.argsort(times, kind="stable")
-                times, units = times[order], units[order]
-            self._kept[index] = times, units
+            order = np.lexsort((units, times))
+            self._kept[index] = times[order], units[order]
         times, units = self._kept[index]
         return SpikeSample(
             times.astype(np.float64),
