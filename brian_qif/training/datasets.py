@@ -40,8 +40,8 @@ class SpikeDataset:
     The layout is ``spikes/times`` (one variable-length float array of seconds per sample), ``spikes/units``
     (integers, aligned with the times), ``labels``, ``extra/speaker`` and ``extra/keys`` (the names of the classes).
     The whole file is checked when it is opened. A sample is read when it is first asked for and from then on kept
-    in memory, as compactly as in the file. Spikes that are out of order are sorted by time; simultaneous ones
-    keep the order of the file.
+    in memory, as compactly as in the file. Spikes are sorted by time, simultaneous ones by unit, so
+    that their order in the file changes nothing.
 
     Parameters
     ----------
@@ -165,9 +165,8 @@ class SpikeDataset:
         index = int(self._indices[position])
         if index not in self._kept:
             times, units = self._stored(index)
-            if np.any(times[1:] < times[:-1]):
-                order = np.argsort(times, kind="stable")
-                times, units = times[order], units[order]
+            order = np.lexsort((units, times))
+            times, units = times[order], units[order]
             self._kept[index] = times, units
         times, units = self._kept[index]
         return SpikeSample(

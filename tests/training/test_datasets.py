@@ -23,11 +23,11 @@ def changed(tmp_path, **changes):
     return write_spike_file(tmp_path / "words.h5", **contents)
 
 
-def test_samples_are_sorted_and_simultaneous_spikes_keep_their_order(path):
+def test_samples_are_sorted_by_time_and_then_by_unit(path):
     dataset = SpikeDataset(path)
     sample = dataset[0]
     np.testing.assert_array_equal(sample.times, [0.125, 0.125, 0.25])
-    np.testing.assert_array_equal(sample.units, [4, 3, 2])
+    np.testing.assert_array_equal(sample.units, [3, 4, 2])
     assert sample.times.dtype == np.float64
     assert sample.units.dtype.kind == "i"
     assert (sample.label, sample.speaker) == (0, 5)
