@@ -28,7 +28,7 @@ class ReferenceNetwork:
 
 
 class ReferenceBackend:
-    """Plain NumPy: readable, needs no compiler, a hundred times slower than generated code."""
+    """Plain NumPy: readable, needs no compiler, and far slower than generated code."""
 
     name = "reference"
 
