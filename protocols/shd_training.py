@@ -26,13 +26,35 @@ from brian_qif.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is initialised and trained. Times in seconds; every model of neuron has its own values.
+    """How a network is initialised and trained. Every model of neuron has its own.
 
-    ``tau_m`` is that of the hidden neurons (``tau_s`` is half of it); ``weight_time`` weights the readout's voltage by
-    ``exp(-t/weight_time)``. ``initial_spikes`` is the mean number of spikes per hidden neuron and sample to which the
-    input weights are scaled; ``input_mean`` their mean in standard deviations, ``smoothing`` the width in channels over
-    which they are smoothed. ``clip`` limits one sample's slopes per hidden neuron. Neurons below ``floor`` spikes per
-    sample have their input weights raised by ``lift`` initial standard deviations per step.
+    Parameters
+    ----------
+    tau_m, readout_tau_m, readout_tau_s : float
+        Time constants of the hidden neurons (their ``tau_s`` is half of ``tau_m``) and of the readout, in seconds.
+    learning_rate, readout_learning_rate : float
+        Adam's step sizes at the start; they fall to zero along half a cosine.
+    clip : float
+        The largest norm of the slopes that one sample gives to one hidden neuron's input weights.
+    initial_spikes : float
+        The mean number of spikes per hidden neuron and sample to which the input weights are scaled.
+    weight_time : float
+        The readout's voltage is weighted by ``exp(-t/weight_time)``, in seconds.
+    gain : float
+        The factor between the averaged voltages and the softmax.
+    input_mean, smoothing : float
+        The mean of the initial input weights, in standard deviations, and the width in channels over which they are
+        smoothed.
+    output_scale : float
+        The standard deviation of the initial readout weights, times the root of the number of hidden neurons.
+    weight_decay : float
+        The share of itself that a weight loses per step.
+    floor, lift : float
+        Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step.
+    shift, stretch, jitter : int, float, float
+        Augmentation of the training samples, see `SpikeAugmentation`.
+    batch_size : int
+        Samples per step.
     """
 
     tau_m: float
@@ -65,7 +87,12 @@ _REMEDIES = {
     "silent neurons": "input weights of hidden neurons below a floor of activity are raised",
     "large gradients": "one sample's slopes are scaled down per hidden neuron above a limit",
     "initial activity": "input weights are scaled by bisection to a wanted number of spikes per neuron and sample",
-    "readout": "the voltage average is weighted by exp(-t/weight_time)",
+}
+_REGULARISERS = {
+    "weight_decay": "weights decay at every step",
+    "shift": "training samples are shifted along the inputs",
+    "stretch": "training samples are stretched in time",
+    "jitter": "single spikes of training samples move to neighbouring inputs",
 }
 
 
@@ -307,7 +334,7 @@ def _summary(trainer, training_set, test_set, settings):
         "settings": settings,
         "trainer": trainer.settings(),
         "remedies": _REMEDIES,
-        "regularisers": {"weight decay": settings["weight_decay"]} if settings["weight_decay"] else {},
+        "regularisers": {name: text for name, text in _REGULARISERS.items() if settings[name]},
         "threads": trainer.batch.threads,
         "versions": {
             "brian_qif": __version__,
