@@ -6,7 +6,7 @@ RESULTS ?= results
 TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
 TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 
-.PHONY: help train test docs lint clean
+.PHONY: help train data-is-given test docs lint clean
 
 help:
 	@echo "make train DATA=folder   train LIF and QIF on recordings, results and a picture in results/"
@@ -22,14 +22,17 @@ $(VENV)/installed-%: setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@
 
-train: $(VENV)/installed-run
-	@test -n "$(strip $(DATA)$(TRAIN))" || { \
-	  echo "make train needs recordings: DATA=folder with NAME_train.h5 and NAME_test.h5 in the layout of SHD,"; \
-	  echo "or TRAIN=file and TEST=file."; exit 2; }
-	@test -n "$(TRAIN)" || { echo "There is no file NAME_train.h5 in $(DATA)."; exit 2; }
+train: data-is-given $(VENV)/installed-run
 	$(BIN)/brian-qif train --neuron lif --train "$(TRAIN)" --test "$(TEST)" --out $(RESULTS)/lif
 	$(BIN)/brian-qif train --neuron qif --train "$(TRAIN)" --test "$(TEST)" --out $(RESULTS)/qif
 	$(BIN)/brian-qif compare $(RESULTS)/lif $(RESULTS)/qif --out $(RESULTS)/comparison.png
+
+# Said before anything is installed.
+data-is-given:
+	@test -n "$(strip $(DATA)$(TRAIN))" || { \
+	  echo "make train needs recordings: DATA=folder with NAME_train.h5 and NAME_test.h5 in the layout of SHD," \
+	  "or TRAIN=file and TEST=file."; exit 2; }
+	@test -n "$(TRAIN)" || { echo "There is no file NAME_train.h5 in $(DATA)."; exit 2; }
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest

@@ -22,7 +22,7 @@ LANES = 16
 
 
 class Sample(Protocol):
-    """Input spikes of one trial, ascending ``times`` in seconds from its start, with its ``label``."""
+    """Input spikes of one trial, ``times`` in seconds from its start and in any order, with its ``label``."""
 
     times: np.ndarray
     units: np.ndarray
@@ -109,7 +109,8 @@ class BatchGradient:
 
         def run_one(n: int) -> list[np.ndarray] | None:
             sample = samples[n]
-            stimuli = {self.stimulus: (sample.times + plan.start, sample.units)}
+            times, units = _in_order(sample)
+            stimuli = {self.stimulus: (times + plan.start, units)}
             record = prepared.forward(request, stimuli)
             losses[n], seeds, outputs[n] = self.gradient.loss.evaluate(reading, record, seconds, sample.label)
             for k in spiking:
@@ -138,6 +139,17 @@ class BatchGradient:
         for lane_sum in sums:
             total = _add(total, lane_sum)
         return BatchResult(losses, np.array(outputs), {plan.nodes[k].name: count for k, count in counts.items()}, total)
+
+
+def _in_order(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes by time, and by unit where times coincide: the order in which they are given changes no bit."""
+    times, units = np.asarray(sample.times, dtype=float), np.asarray(sample.units)
+    later, earlier = slice(1, None), slice(None, -1)
+    ties = times[later] == times[earlier]
+    if np.any(times[later] < times[earlier]) or np.any(ties & (units[later] < units[earlier])):
+        order = np.lexsort((units, times))
+        times, units = times[order], units[order]
+    return times, units
 
 
 def _add(total: list[np.ndarray] | None, slopes: list[np.ndarray] | None) -> list[np.ndarray] | None:

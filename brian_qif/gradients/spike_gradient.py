@@ -89,7 +89,7 @@ class SpikeGradient:
 
     def __repr__(self):
         names = ", ".join(f"{view.group.name}.{view.name}" for view in self._views)
-        return f"SpikeGradient({type(self.loss).__name__} by [{names}], {self.solver!r})"
+        return f"<SpikeGradient of {type(self.loss).__name__} by {names}, exact up to rounding; {self.solver!r}>"
 
     def read(self) -> NetworkReading:
         """The network as it is now; refuses what the solver, the loss or a parameter cannot deal with."""

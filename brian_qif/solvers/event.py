@@ -46,7 +46,9 @@ class EventSolver:
         self.backend = backend
 
     def __repr__(self):
-        return f"EventSolver(backend={self.backend!r})  # spike times exact up to rounding"
+        return (
+            f"<EventSolver, backend {self.backend or prefs['brian_qif.backend']!r}: spike times exact up to rounding>"
+        )
 
     def simulate(self, network: Network, duration, namespace: dict | None = None, level: int = 0) -> Trajectory:
         """Simulate from the network's present state; the network itself is not changed.

@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from brian_qif.plan.network_plan import SourceNode
-from brian_qif.solvers import reference
+from brian_qif.solvers.reference_events import BLOCK, EventNetwork
 from brian_qif.solvers.sweeps import Record, Seeds, Slopes, Wanted
 
 
 class ReverseSweep:
     """One reverse sweep over one recorded trial."""
 
-    def __init__(self, network: reference.ReferenceNetwork, record: Record, seeds: Seeds, wanted: Wanted):
+    def __init__(self, network: EventNetwork, record: Record, seeds: Seeds, wanted: Wanted):
         self.network, self.plan = network, network.plan
         self.history, self.wanted = record.history, wanted
         self.rates, self.average_seeds = self.history.request.averages, seeds.averages
@@ -45,8 +45,8 @@ class ReverseSweep:
 
     def _reverse_block(self, component, block, adjoints):
         """Take the adjoints from the end of a block of events to its beginning."""
-        first = block * reference.BLOCK
-        events = component.events[first : first + reference.BLOCK]
+        first = block * BLOCK
+        events = component.events[first : first + BLOCK]
         time = component.events[first - 1].time if first > 0 else self.plan.start
         states = {k: state.copy() for k, state in component.checkpoints[block].items()}
         factors = {k: self.network.neurons[k].rescale(state) for k, state in states.items()}

@@ -9,6 +9,7 @@ from brian2 import Quantity, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.reader import NetworkReading
+from brian_qif.solvers.reference import ReferenceNetwork
 from brian_qif.solvers.sweeps import Record, Request
 
 
@@ -71,8 +72,6 @@ class Trajectory:
         `brian2.Quantity`
             One row per time, one column per neuron; shape (neurons,) for a single time.
         """
-        from brian_qif.solvers.reference import ReferenceNetwork
-
         node = self._reading.node(group)
         plan = self._reading.plan
         form = self._reading.forms.get(node)
@@ -84,7 +83,7 @@ class Trajectory:
         network = ReferenceNetwork(plan)
         record = network.forward(Request(self.duration), self._stimuli, sample_times=seconds[order])
         states = record.history.samples[node]
-        entry, kernel = plan.nodes[node], network.neurons[node]
+        entry, kernel = plan.nodes[node], network.events.neurons[node]
         values = np.empty((len(seconds), entry.size))
         for row, state in zip(order, states, strict=False):
             if name == form.voltage:

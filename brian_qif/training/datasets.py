@@ -40,9 +40,8 @@ class SpikeDataset:
     The layout is ``spikes/times`` (one variable-length float array of seconds per sample), ``spikes/units``
     (integers, aligned with the times), ``labels``, ``extra/speaker`` and ``extra/keys`` (the names of the classes).
     The whole file is checked when it is opened. A sample is read when it is first asked for and from then on kept
-    in memory, as compactly as in the file. Spikes are sorted by time and
-    simultaneous ones by unit, so that their order in the file changes nothing, not even where random numbers are drawn
-    spike by spike.
+    in memory, as compactly as in the file. Spikes are sorted by time and simultaneous ones by unit, so that their order
+    in the file changes nothing, not even where random numbers are drawn spike by spike.
 
     Parameters
     ----------

@@ -11,13 +11,14 @@ from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway, Source
 from brian_qif.solvers.sweeps import Request, Seeds, Wanted, find_backend
 from tests.codegen.plans import DURATION, everything, loss_and_seeds, mixed_network
 
-REQUEST = Request(DURATION, {3: 5.0})
+# The average of the LIF group includes its resets, where the integrand jumps.
+REQUEST = Request(DURATION, {1: 2.0, 3: 5.0})
 WIRINGS = [("none", False), ("none", True), ("one", False), ("one", True), ("each", False)]
 
 
-def gradient(backend: str, plan: NetworkPlan, request: Request = REQUEST):
+def gradient(backend: str, plan: NetworkPlan):
     prepared = find_backend(backend).prepare(plan)
-    record = prepared.forward(request)
+    record = prepared.forward(REQUEST)
     value, seeds = loss_and_seeds(record)
     return value, prepared.reverse(record, seeds, everything(plan)), record
 
@@ -80,10 +81,6 @@ def parts(plan: NetworkPlan, slopes, what: str):
     return {k: pair[what == "current"] for k, pair in slopes.initial.items()}
 
 
-# The average of a LIF group includes its resets, where the integrand jumps.
-WITH_RESETS = Request(DURATION, {1: 2.0, 3: 5.0})
-
-
 SMOOTH = ("weights", "spike_times", "v", "current")
 
 
@@ -91,16 +88,14 @@ SMOOTH = ("weights", "spike_times", "v", "current")
 @pytest.mark.parametrize(("what", "delays"), [(w, d) for w in SMOOTH for d in ("none", "each")] + [("delays", "each")])
 def test_every_slope_is_that_of_central_differences(what, delays):
     plan = mixed_network(2, delays)
-    _, slopes, record = gradient("cpp", plan, WITH_RESETS)
+    _, slopes, record = gradient("cpp", plan)
     generator = np.random.default_rng(5)
     found = parts(plan, slopes, what)
     scale = {"delays": 1e-3, "spike_times": 1e-3}.get(what, 1.0)
     direction = {k: scale * generator.uniform(-1, 1, len(values)) for k, values in found.items()}
     differences = []
     for step in (2e-5, 1e-5):
-        ahead, behind = (
-            gradient("cpp", perturbed(plan, what, direction, sign * step), WITH_RESETS) for sign in (1, -1)
-        )
+        ahead, behind = (gradient("cpp", perturbed(plan, what, direction, sign * step)) for sign in (1, -1))
         for other in (ahead, behind):
             for units, expected in zip(other[2].spike_units, record.spike_units, strict=True):
                 assert sorted(units) == sorted(expected)
@@ -185,14 +180,15 @@ def test_averages_against_40_digits(duration, tau_s, rate):
     np.testing.assert_allclose(found, [float(value) for value in expected], rtol=1e-13, atol=0)
 
 
-def test_a_long_silence_with_a_slow_current_does_not_overflow():
+@pytest.mark.parametrize("backend", ["cpp", "reference"])
+def test_a_long_silence_with_a_slow_current_does_not_overflow(backend):
     # One step of 900 membrane time constants: exp(-900) times expm1(891), of which the second is beyond the doubles.
     tau_m, tau_s = 1e-3, 0.1
     source = SourceNode("stimulus", 1, np.array([0.9]), np.array([0]))
     neuron = lone_neuron("lif", tau_m, tau_s, 0.0, 0.5, threshold=1.0, reset=-0.5).nodes[0]
     index = np.zeros(1, dtype=int)
     plan = NetworkPlan((source, neuron), (Pathway("synapse", 0, 1, 1, index, index, np.array([1.2]), np.zeros(1)),))
-    record = find_backend("cpp").prepare(plan).forward(Request(0.95))
+    record = find_backend(backend).prepare(plan).forward(Request(0.95))
     with mpmath.workdps(40):
         resistance = 1 / (1 - mpmath.mpf(tau_m) / mpmath.mpf(tau_s))
 

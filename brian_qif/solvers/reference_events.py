@@ -1,0 +1,99 @@
+"""Events of the NumPy reference: what happens at one time, what it does to the states, and the record of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from brian_qif.plan.network_plan import NetworkPlan, NeuronNode
+from brian_qif.solvers.linear import LinearNeurons
+from brian_qif.solvers.quadratic import QuadraticNeurons
+from brian_qif.solvers.sweeps import Request
+
+BLOCK = 64
+MOST_EVENTS = 10_000_000
+
+
+class Event(NamedTuple):
+    """What happens at ``time``: nothing (``node`` is None), a spike (``neuron`` >= 0) or an arrival.
+
+    ``node`` and ``spike`` name the spike that happens or that arrives; ``pathway`` and ``fan`` lead to the
+    synapses through which it arrives.
+    """
+
+    time: float
+    node: int | None = None
+    spike: int = -1
+    neuron: int = -1
+    pathway: int = -1
+    fan: int = -1
+
+
+@dataclass
+class ComponentHistory:
+    """Events of one component in order, and the states (one per group) before every ``BLOCK``-th of them."""
+
+    members: tuple[int, ...]
+    events: list[Event] = field(default_factory=list)
+    checkpoints: list[dict[int, np.ndarray]] = field(default_factory=list)
+
+    def open_block(self, network: EventNetwork, states: dict[int, np.ndarray]) -> None:
+        """Before every ``BLOCK``-th event, keep a copy of the states and rescale them in place."""
+        if len(self.events) >= MOST_EVENTS:
+            raise RuntimeError(f"More than {MOST_EVENTS} events in one trial: the network's activity has no bound.")
+        if len(self.events) % BLOCK == 0:
+            self.checkpoints.append({k: state.copy() for k, state in states.items()})
+            for k, state in states.items():
+                network.neurons[k].rescale(state)
+
+
+class EventNetwork:
+    """A plan with the flow of its groups, and what events do to their states."""
+
+    def __init__(self, plan: NetworkPlan):
+        self.plan = plan
+        self.neurons = {
+            k: (QuadraticNeurons if node.kind == "qif" else LinearNeurons)(node)
+            for k, node in enumerate(plan.nodes)
+            if isinstance(node, NeuronNode)
+        }
+        self.outgoing = {
+            k: [n for n, pathway in enumerate(plan.pathways) if pathway.source == k] for k in range(len(plan.nodes))
+        }
+
+    def arrivals(self, node: int, spike: int, time: float, unit: int):
+        """One event for each fan of the neuron that spiked."""
+        for k in self.outgoing[node]:
+            pathway = self.plan.pathways[k]
+            for fan in range(pathway.fan_pointer[unit], pathway.fan_pointer[unit + 1]):
+                yield Event(time + pathway.fan_delay[fan], node, spike, pathway=k, fan=fan)
+
+    def apply(self, event: Event, states: dict[int, np.ndarray]) -> None:
+        """Change the states by what happens at an event."""
+        if event.fan >= 0:
+            pathway = self.plan.pathways[event.pathway]
+            synapses = self.synapses(event)
+            self.neurons[pathway.target].arrive(
+                states[pathway.target], pathway.post[synapses], pathway.weights[synapses]
+            )
+        elif event.neuron >= 0:
+            self.neurons[event.node].spike(states[event.node], event.neuron)
+
+    def synapses(self, event: Event) -> np.ndarray:
+        """The synapses of the fan through which a spike arrives."""
+        pathway = self.plan.pathways[event.pathway]
+        return pathway.order[pathway.fan_start[event.fan] : pathway.fan_start[event.fan + 1]]
+
+    def flow(self, states: dict[int, np.ndarray], step: float) -> dict[int, np.ndarray]:
+        return {k: self.neurons[k].flow(state, step) for k, state in states.items()}
+
+
+@dataclass
+class TrialHistory:
+    """What the reverse sweep reads: the request, and the history of each component."""
+
+    request: Request
+    components: list[ComponentHistory]
+    samples: dict[int, list[np.ndarray]]
