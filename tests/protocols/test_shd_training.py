@@ -78,13 +78,17 @@ def start(arguments):
     )
 
 
+# Enough that a run is still under way when the signal comes, on a busy machine too.
+EPOCHS = "150"
+
+
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
 def test_an_interrupted_run_goes_on_to_the_same_bits(files, tmp_path, signal_name):
     if not hasattr(signal, signal_name) or sys.platform == "win32":
         pytest.skip("needs POSIX signals")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert main(command(files, whole, "--epochs", "12")) == 0
-    process = start(command(files, broken, "--epochs", "12"))
+    assert main(command(files, whole, "--epochs", EPOCHS)) == 0
+    process = start(command(files, broken, "--epochs", EPOCHS))
     history = broken / "history.csv"
     while not (history.exists() and len(history.read_text("utf-8").splitlines()) > 2):
         assert process.poll() is None, process.stdout.read()
@@ -92,9 +96,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(files, tmp_path, signal_nam
     process.send_signal(getattr(signal, signal_name))
     output, _ = process.communicate(timeout=60)
     assert process.returncode == (130 if signal_name == "SIGINT" else -signal.SIGKILL), output
-    assert 2 <= values_in(broken)[1] < 12
+    assert 2 <= values_in(broken)[1] < int(EPOCHS)
     assert not (broken / "summary.json").exists()
-    assert main(command(files, broken, "--epochs", "12", "--resume")) == 0
+    assert main(command(files, broken, "--epochs", EPOCHS, "--resume")) == 0
     for value, expected in zip(values_in(broken)[0], values_in(whole)[0], strict=True):
         np.testing.assert_array_equal(value, expected)
     for name in ("train_accuracy", "test_accuracy", "train_loss", "test_loss"):
