@@ -24,9 +24,9 @@ def gradient(backend: str, plan: NetworkPlan):
 
 
 def assert_same(found, expected, kappa=1.0):
-    """Up to 1e-12 of the largest entry, or fifty units of rounding times the sensitivity kappa where that is more."""
+    """Up to 1e-12 of the largest entry; in sensitive networks up to the rounding of some hundred events times kappa."""
     expected = np.asarray(expected)
-    tolerance = max(1e-12, 50 * np.finfo(float).eps * kappa)
+    tolerance = max(1e-12, 1e-13 * kappa)
     scale = np.max(np.abs(expected), initial=0.0)
     np.testing.assert_allclose(np.asarray(found), expected, rtol=tolerance, atol=tolerance * scale)
 
