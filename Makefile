@@ -6,11 +6,12 @@ RESULTS ?= results
 TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
 TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 
-.PHONY: help train data-is-given test docs lint clean
+.PHONY: help train data-is-given test test-long docs lint clean
 
 help:
 	@echo "make train DATA=folder   train LIF and QIF on recordings, results and a picture in results/"
 	@echo "make test                the whole test suite (BRIAN_QIF_DATA=folder adds the tests on recordings)"
+	@echo "make test-long           the studies of many minutes that make test leaves out (BRIAN_QIF_DATA=folder)"
 	@echo "make docs                build the documentation, executing its pages, into docs/_build/html"
 	@echo "make lint                check style"
 	@echo "make clean               remove the virtual environment and everything built"
@@ -36,6 +37,10 @@ data-is-given:
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest
+
+# Studies of many minutes, which make test leaves out: the accuracy of trained networks on the recordings.
+test-long: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m long -s
 
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html

@@ -1,11 +1,23 @@
 """Fixtures that all tests share."""
 
+import os
+from pathlib import Path
+
 import pytest
 from brian2 import BrianLogger, prefs
 
 # Nothing here needs a compiler for Brian2's own code, and networks are made without being run.
 prefs.codegen.target = "numpy"
 BrianLogger.suppress_name("unused_brian_object")
+
+
+@pytest.fixture
+def recordings() -> Path:
+    """The folder with recordings, in the layout of SHD, that the variable BRIAN_QIF_DATA names."""
+    folder = os.environ.get("BRIAN_QIF_DATA")
+    if not folder:
+        pytest.skip("needs the recordings: set BRIAN_QIF_DATA to their folder")
+    return Path(folder)
 
 
 @pytest.fixture(params=["reference", "cpp"])

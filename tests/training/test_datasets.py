@@ -164,12 +164,9 @@ def test_a_label_beyond_the_readout(path):
         SpikeDataset(path, n_classes=2)
 
 
-def test_real_recordings():
-    folder = os.environ.get("BRIAN_QIF_DATA")
-    if not folder:
-        pytest.skip("needs the recordings: set BRIAN_QIF_DATA to their folder")
-    training = SpikeDataset(os.path.join(folder, "fsdd_train.h5"))
-    test = SpikeDataset(os.path.join(folder, "fsdd_test.h5"), n_units=training.n_units, n_classes=training.n_classes)
+def test_real_recordings(recordings):
+    training = SpikeDataset(recordings / "fsdd_train.h5")
+    test = SpikeDataset(recordings / "fsdd_test.h5", n_units=training.n_units, n_classes=training.n_classes)
     assert (len(training), training.n_units, training.n_classes) == (1800, 700, 10)
     assert set(test.speakers) - set(training.speakers) == {4}
     assert len(test.select(speakers=set(training.speakers))) == 200
