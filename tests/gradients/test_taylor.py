@@ -137,3 +137,28 @@ def test_a_loss_that_needs_a_spike_is_not_asked_without_it():
     loss = SpikeFunctionLoss(neuron, lambda t, i: (t[1], np.eye(len(t))[1]), unit=second)
     gradient = SpikeGradient(Network(stimulus, neuron, synapses), loss, [synapses.w], solver=REFERENCE)
     assert "the number of spikes changes within a step of" in str(check_gradient(gradient, 40 * ms))
+
+
+def test_a_group_of_the_users_own_with_constants_of_the_script(backend):
+    """In volts and amperes, under other names, with a resting voltage and a subexpression."""
+    from brian2 import Mohm, Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, mV, nA
+
+    tau, tau_syn, rest, resistance = 15 * ms, 4 * ms, -70 * mV, 10 * Mohm  # noqa: F841 (found by their names)
+    equations = """
+    du/dt = (rest - u + drive)/tau : volt
+    drive = resistance*i_syn : volt
+    di_syn/dt = -i_syn/tau_syn : amp
+    """
+    neurons = NeuronGroup(2, equations, threshold="u > -50*mV", reset="u = -75*mV", method="exact")
+    neurons.u = rest
+    stimulus = SpikeGeneratorGroup(2, [0, 1, 0, 1], [1, 3, 5, 12] * ms)
+    synapses = Synapses(stimulus, neurons, "strength : amp", on_pre="i_syn += strength", delay=0.5 * ms)
+    synapses.connect()
+    synapses.strength = [8, 7, 6, 9] * nA
+    network = Network(neurons, stimulus, synapses)
+    loss = SpikeTimeLoss(neurons, target=[4, 6] * ms)
+    gradient = SpikeGradient(network, loss, [synapses.strength, synapses.delay, neurons.u], solver=EventSolver(backend))
+    assert_agrees_with_central_differences(check_gradient(gradient, 40 * ms))
+    _, slopes = gradient(40 * ms)
+    assert slopes[0].dim == (ms**2 / nA).dim
+    assert np.all(np.asarray(slopes[2]) != 0)
