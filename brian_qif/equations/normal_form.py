@@ -180,8 +180,16 @@ def _coefficients(rate: sympy.Expr, voltage: str, current: str):
     return known[2, 0], known[1, 0], known[0, 0], known[0, 1]
 
 
+def _parse(text: str) -> sympy.Expr | None:
+    """An expression in Brian2's language, or None where the text is more than one expression."""
+    try:
+        return str_to_sympy(text)
+    except SyntaxError:
+        return None
+
+
 def _threshold_value(threshold: str, v: sympy.Symbol, current: sympy.Symbol) -> sympy.Expr:
-    condition = str_to_sympy(threshold)
+    condition = _parse(threshold)
     if isinstance(condition, (sympy.StrictGreaterThan, sympy.GreaterThan)) and condition.lhs == v:
         value = condition.rhs
     elif isinstance(condition, (sympy.StrictLessThan, sympy.LessThan)) and condition.rhs == v:
@@ -197,7 +205,7 @@ def _threshold_value(threshold: str, v: sympy.Symbol, current: sympy.Symbol) -> 
 
 def _reset_value(reset: str | None, v: sympy.Symbol, current: sympy.Symbol) -> sympy.Expr:
     match = re.fullmatch(r"\s*(\w+)\s*=\s*([^=].*?)\s*", reset or "")
-    value = str_to_sympy(match[2]) if match and match[1] == str(v) else None
+    value = _parse(match[2]) if match and match[1] == str(v) else None
     if value is None or value.free_symbols & {v, current}:
         raise UnsupportedModelError(
             f"The reset '{reset}' is not of the form '{v} = v_reset' with a constant or a parameter v_reset."

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from brian2 import Quantity, get_dimensions, second
+from brian2 import NeuronGroup, Quantity, get_dimensions, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
 
 from brian_qif.plan.network_plan import NeuronNode
@@ -60,7 +60,7 @@ class SpikeTimeLoss:
 
     def __init__(self, group, target):
         fail_for_dimension_mismatch(target, second, "The target of a SpikeTimeLoss is a time")
-        self.group_name = group.name
+        self.group_name = _group_name(group, "SpikeTimeLoss")
         self.target = np.array(target, dtype=float)
         if not np.all(np.isfinite(self.target)):
             raise ValueError("The target of a SpikeTimeLoss contains a value that is not a finite time.")
@@ -108,7 +108,9 @@ class SpikeFunctionLoss:
     """
 
     def __init__(self, group, function, unit=None):
-        self.group_name, self.function = group.name, function
+        self.group_name, self.function = _group_name(group, "SpikeFunctionLoss"), function
+        if not callable(function):
+            raise TypeError(f"A SpikeFunctionLoss needs a function of (t, i); {function!r} cannot be called.")
         self.dimensions = DIMENSIONLESS if unit is None else get_dimensions(unit)
 
     def check(self, reading: NetworkReading) -> None:
@@ -159,14 +161,15 @@ class CrossEntropyLoss:
     dimensions = DIMENSIONLESS
 
     def __init__(self, group, label: int | None = None, weight_time=None, gain=1.0):
+        name = _group_name(group, "CrossEntropyLoss")
         if weight_time is not None:
             fail_for_dimension_mismatch(weight_time, second, "weight_time of a CrossEntropyLoss is a time")
             if not float(weight_time) > 0:
                 raise ValueError(f"weight_time of a CrossEntropyLoss must be positive; it is {weight_time}.")
         fail_for_dimension_mismatch(
-            gain * group.v, 1, f"gain of a CrossEntropyLoss must have the inverse unit of the voltage of '{group.name}'"
+            gain * group.v, 1, f"gain of a CrossEntropyLoss must have the inverse unit of the voltage of '{name}'"
         )
-        self.group_name, self.classes, self.gain = group.name, len(group), float(gain)
+        self.group_name, self.classes, self.gain = name, len(group), float(gain)
         self.rate = 0.0 if weight_time is None else 1 / float(weight_time)
         self.label = None if label is None else self._checked(label)
 
@@ -203,6 +206,12 @@ class CrossEntropyLoss:
         slope = np.exp(shifted - log_total)
         slope[label] -= 1
         return Evaluation(float(log_total - shifted[label]), Seeds(averages={index: slope * scale}), outputs)
+
+
+def _group_name(group, loss: str) -> str:
+    if not isinstance(group, NeuronGroup):
+        raise TypeError(f"{loss} needs a NeuronGroup; {group!r} was given.")
+    return group.name
 
 
 def _require_spiking(reading: NetworkReading, name: str, loss: str) -> None:

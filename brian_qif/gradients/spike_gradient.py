@@ -38,6 +38,8 @@ class SpikeGradient:
 
     Raises
     ------
+    TypeError
+        If the loss is none, or a parameter is not a variable of the network.
     NotImplementedError
         For everything in the network that the solver does not support, by name, when the object is made.
 
@@ -79,6 +81,8 @@ class SpikeGradient:
     ):
         self.network, self.loss = network, loss
         self.solver = EventSolver() if solver is None else solver
+        if not hasattr(loss, "evaluate"):
+            raise TypeError(f"A loss such as SpikeTimeLoss is needed; {loss!r} was given.")
         if not isinstance(parameters, (list, tuple)):
             raise TypeError("parameters is a list of variables, for instance parameters=[synapses.w].")
         self._views = list(parameters)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from brian2 import (
+    BrianLogger,
     EventMonitor,
     Network,
     NeuronGroup,
@@ -74,12 +75,18 @@ def read_network(network: Network, namespace: dict | None = None) -> NetworkRead
 
     Raises
     ------
+    TypeError
+        If it is not a `brian2.Network`.
     NotImplementedError
         For every kind of object that the event-driven solver does not simulate, by name.
     ValueError
         For values that leave the model undefined (a NaN, a threshold below the initial voltage).
     """
+    if not isinstance(network, Network):
+        raise TypeError(f"A brian2.Network is needed, such as Network(stimulus, neurons, synapses), not {network!r}.")
     _check_device()
+    # Brian2 warns of objects that no run has used; what is read here is used without a run.
+    BrianLogger.suppress_name("unused_brian_object")
     sources, neurons, synapses = _sort_objects(network)
     start = float(network.t)
     nodes: list[SourceNode | NeuronNode] = [_read_source(group) for group in sources]

@@ -33,7 +33,13 @@ def parameter_values(group: NeuronGroup, form: NormalForm, namespace: dict | Non
 
 
 def _number(group: NeuronGroup, name: str, namespace: dict | None) -> float:
-    resolved = group.resolve_all([name], run_namespace=namespace or {})[name]
+    try:
+        resolved = group.resolve_all([name], run_namespace=namespace or {})[name]
+    except KeyError as error:
+        raise ValueError(
+            f"'{group.name}': '{name}' in its equations is neither a variable of the group nor a name of the script "
+            "around the call; define it, or hand it over as namespace={...}."
+        ) from error
     if isinstance(resolved, Constant):
         return float(resolved.get_value())
     if not hasattr(resolved, "get_value"):

@@ -100,6 +100,7 @@ def test_other_equations_are_refused_by_the_term_in_the_way(equations, message):
             "The reset 'v -= 1' is not of the form 'v = v_reset' with a constant or a parameter v_reset.",
         ),
         ("v > 1", "v = 0\nI = 0", "The reset 'v = 0\nI = 0' is not of the form 'v = v_reset'"),
+        ("v > 1", "v = 0; I += 1", "The reset 'v = 0; I += 1' is not of the form 'v = v_reset'"),
         ("v > 1", None, "The reset 'None' is not of the form 'v = v_reset'"),
     ],
 )

@@ -187,6 +187,18 @@ class TestMisuse:
         with pytest.raises(ValueError, match="'other' is not part of the network, which holds"):
             SpikeGradient(case[0], SpikeTimeLoss(other, target=1 * ms), [case[4].w])
 
+    def test_what_is_no_group_no_loss_no_network(self, case):
+        with pytest.raises(TypeError, match="SpikeTimeLoss needs a NeuronGroup; 3 was given."):
+            SpikeTimeLoss(3, target=1 * ms)
+        with pytest.raises(TypeError, match="SpikeTimeLoss needs a NeuronGroup; SpikeGeneratorGroup"):
+            SpikeTimeLoss(case[1], target=1 * ms)
+        with pytest.raises(TypeError, match=r"needs a function of \(t, i\); 'sum' cannot be called"):
+            SpikeFunctionLoss(case[2], "sum")
+        with pytest.raises(TypeError, match="A loss such as SpikeTimeLoss is needed; 'loss' was given."):
+            SpikeGradient(case[0], "loss", [case[4].w])
+        with pytest.raises(TypeError, match="A brian2.Network is needed"):
+            EventSolver().simulate([case[2]], 1 * ms)
+
     def test_an_unknown_backend(self, case):
         with pytest.raises(ValueError, match="There is no backend 'fortran'"):
             EventSolver(backend="fortran").simulate(case[0], 10 * ms)

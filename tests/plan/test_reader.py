@@ -186,6 +186,20 @@ class TestRefusals:
             "'own': tau_m = 0.02 s and tau_s = 0.005 s; the closed form of the quadratic neuron needs tau_m = 2*tau_s."
         )
 
+    def test_a_name_that_is_not_defined(self):
+        own = NeuronGroup(
+            1,
+            "dv/dt = (-v + I)/nowhere : 1\ndI/dt = -I/(5*ms) : 1",
+            threshold="v > 1",
+            reset="v = 0",
+            method="exact",
+            name="own",
+        )
+        assert refusal(own, error=ValueError) == (
+            "'own': 'nowhere' in its equations is neither a variable of the group nor a name of the script around the "
+            "call; define it, or hand it over as namespace={...}."
+        )
+
     def test_initial_voltage_above_threshold(self, parts):
         parts[1].v = [0.5, 1.0]
         assert refusal(*parts, error=ValueError) == (
