@@ -96,7 +96,7 @@ def check_gradient(gradient: SpikeGradient, duration, directions: int = 3, seed:
     trial = _Trial(gradient, duration_in_seconds(duration))
     generator = np.random.default_rng(seed)
     rounding = trial.rounding(generator)
-    reports = [_check_direction(trial, trial.direction(generator), rounding) for _ in range(directions)]
+    reports = [_check_direction(trial, *trial.direction(generator), rounding) for _ in range(directions)]
     report = GradientReport(reports, rounding)
     if not report.passed:
         raise GradientCheckError(str(report))
@@ -120,10 +120,10 @@ class _Trial:
         prepared = self.gradient.solver.prepare(plan)
         return prepared, prepared.forward(Request(self.duration, self.gradient.loss.averages(self.reading)))
 
-    @staticmethod
-    def _pattern(record):
-        """Number of spikes of each neuron of each node, and the order of all spikes."""
-        counts = [np.bincount(units) for units in record.spike_units]
+    def _pattern(self, record):
+        """Number of spikes of each neuron that follows a threshold, and the order of all spikes."""
+        nodes = self.reading.plan.nodes
+        counts = [np.bincount(record.spike_units[k], minlength=nodes[k].size) for k in self.reading.forms]
         labels = [np.full(len(units), k) for k, units in enumerate(record.spike_units)]
         order = np.argsort(np.concatenate(record.spike_times), kind="stable")
         return counts, np.concatenate(labels)[order], np.concatenate(record.spike_units)[order]
@@ -136,32 +136,38 @@ class _Trial:
         values = [x + step * d for x, d in zip(self.point, shift, strict=True)]
         _, record = self._run(self.gradient.with_values(self.reading.plan, values))
         counts, labels, units = self._pattern(record)
-        if len(labels) != len(self.pattern[1]) or not all(map(np.array_equal, counts, self.pattern[0])):
+        if not all(map(np.array_equal, counts, self.pattern[0])):
             return np.nan, False, False
         value = self.gradient.loss.evaluate(self.reading, record, self.duration)[0]
         return value, True, np.array_equal(labels, self.pattern[1]) and np.array_equal(units, self.pattern[2])
 
-    def direction(self, generator):
-        """A random direction, each parameter scaled by its own size; delays grow where they are zero."""
-        shift = []
+    def direction(self, generator) -> tuple[list[np.ndarray], bool]:
+        """A random direction, each parameter scaled by its own size, and whether a bound makes it one-sided.
+
+        Delays near zero and input spikes near the start of the trial only grow; a voltage at infinity stays.
+        """
+        shift, one_sided = [], False
+        bounds = {"delays": 0.0, "spike_times": self.reading.plan.start}
         for parameter, x in zip(self.gradient.parameters, self.point, strict=True):
-            size = np.sqrt(np.mean(x**2)) if parameter.kind != "spike_times" else self.duration
+            finite = np.isfinite(x)
+            size = self.duration if parameter.kind == "spike_times" else np.sqrt(np.mean(x[finite] ** 2))
             if parameter.kind == "delays" and not size > 0:
                 size = 0.01 * self.duration
-            draw = generator.standard_normal(np.shape(x)) * (size if size > 0 else 1.0)
-            if parameter.kind == "delays":
-                draw = np.where(x < np.abs(draw) * LARGEST_STEP, np.abs(draw), draw)
+            draw = np.where(finite, generator.standard_normal(np.shape(x)) * (size if size > 0 else 1.0), 0.0)
+            if parameter.kind in bounds:
+                near = x - bounds[parameter.kind] < np.abs(draw) * LARGEST_STEP
+                draw, one_sided = np.where(near, np.abs(draw), draw), one_sided or bool(np.any(near))
             shift.append(draw)
-        return shift
+        return shift, one_sided
 
     def rounding(self, generator) -> float:
         """Noise of the loss: how far it moves when the parameters move by some units in the last place."""
         tiny = 4 * np.finfo(float).eps
-        nearby = [self.at(self.direction(generator), tiny) for _ in range(3)]
+        nearby = [self.at(self.direction(generator)[0], tiny) for _ in range(3)]
         return max([tiny * abs(self.value), *(abs(value - self.value) for value, same, _ in nearby if same)])
 
 
-def _check_direction(trial: _Trial, shift, rounding: float) -> DirectionReport:
+def _check_direction(trial: _Trial, shift, one_sided: bool, rounding: float) -> DirectionReport:
     slope = float(sum(np.sum(g * d) for g, d in zip(trial.slopes, shift, strict=True)))
     steps, remainders, note = _remainders(trial, shift, slope, rounding)
     usable = np.flatnonzero(remainders >= ABOVE_ROUNDING * rounding)
@@ -170,9 +176,9 @@ def _check_direction(trial: _Trial, shift, rounding: float) -> DirectionReport:
         window = slice(start, start + HALVINGS + 1)
         order = float(np.polyfit(np.log2(steps[window]), np.log2(remainders[window]), 1)[0])
         passed = abs(order - 2) <= ORDER_TOLERANCE
-        difference = _difference(trial, shift, steps[window])
+        difference = _difference(trial, shift, steps[window], one_sided)
         return DirectionReport("order", order, steps[window], remainders[window], slope, difference, passed, note)
-    difference = _difference(trial, shift, steps)
+    difference = _difference(trial, shift, steps, one_sided)
     size = sum(np.sum(np.abs(g * d)) for g, d in zip(trial.slopes, shift, strict=True))
     allowed = CENTRAL_TOLERANCE * max(size, abs(difference)) + (2 * rounding / steps[0] if len(steps) else 0.0)
     passed = len(steps) > 0 and abs(difference - slope) <= allowed
@@ -204,11 +210,20 @@ def _remainders(trial, shift, slope, rounding):
     return np.array(steps), np.array(remainders), "; ".join(notes)
 
 
-def _difference(trial, shift, steps) -> float:
-    """Fourth-order central difference at the largest step at which no neuron gains or loses a spike on either side."""
+# Positions, in steps, and weights of differences of fourth order: central, and one-sided for directions at a bound.
+_CENTRAL = {-1.0: 1 / 6, -0.5: -8 / 6, 0.5: 8 / 6, 1.0: -1 / 6}
+_ONE_SIDED = {0.0: -25 / 3, 0.25: 48 / 3, 0.5: -36 / 3, 0.75: 16 / 3, 1.0: -3 / 3}
+
+
+def _difference(trial, shift, steps, one_sided) -> float:
+    """Difference of fourth order at the largest step at which no neuron gains or loses a spike."""
     for step in steps:
-        (far, a, _), (near, b, _) = trial.at(shift, -step), trial.at(shift, -step / 2)
-        if a and b:
-            ahead, half = trial.at(shift, step)[0], trial.at(shift, step / 2)[0]
-            return float((8 * (half - near) - (ahead - far)) / (6 * step))
+        total = 0.0
+        for position, weight in (_ONE_SIDED if one_sided else _CENTRAL).items():
+            value, same, _ = trial.at(shift, position * step)
+            if not same:
+                break
+            total += weight * value
+        else:
+            return float(total / step)
     return float("nan")

@@ -54,6 +54,10 @@ class Parameter:
         raw = np.array((np.asarray(value, dtype=float) - self.offset) / self.scale)
         if raw.shape != self.shape:
             raise ValueError(f"{self.label} has shape {self.shape}; values of shape {raw.shape} were given.")
+        if self.kind == "delays" and np.any(raw < 0):
+            raise ValueError(
+                f"{self.label} would become negative ({np.min(raw)} s); give the optimiser a lower bound of 0."
+            )
         if self.kind in ("weights", "delays"):
             changed = {}
             for index in self.indices:

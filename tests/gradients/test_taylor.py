@@ -162,3 +162,27 @@ def test_a_group_of_the_users_own_with_constants_of_the_script(backend):
     _, slopes = gradient(40 * ms)
     assert slopes[0].dim == (ms**2 / nA).dim
     assert np.all(np.asarray(slopes[2]) != 0)
+
+
+def test_directions_at_a_bound_are_one_sided(backend):
+    """Delays of zero, an input spike at the start of the trial and one at its end."""
+    from brian2 import Network, SpikeGeneratorGroup, Synapses, ms
+
+    from brian_qif.models import LIFGroup
+
+    stimulus = SpikeGeneratorGroup(4, [0, 1, 2, 3], [0, 3, 5, 40] * ms)
+    neurons = LIFGroup(2, tau_m=20 * ms, tau_s=5 * ms)
+    synapses = Synapses(stimulus, neurons, "w : 1", on_pre="I_post += w")
+    synapses.connect()
+    synapses.w = 4
+    synapses.delay = 0 * ms
+    gradient = SpikeGradient(
+        Network(stimulus, neurons, synapses),
+        smooth_loss(neurons),
+        [synapses.delay, stimulus.spike_time],
+        solver=EventSolver(backend),
+    )
+    assert_agrees_with_central_differences(check_gradient(gradient, 40 * ms, directions=3))
+    assert np.asarray(gradient(40 * ms)[1][1])[3] == 0
+    with pytest.raises(ValueError, match="would become negative .* give the optimiser a lower bound of 0"):
+        gradient.with_values(gradient.read().plan, [np.full(8, -1e-3), gradient.values()[1]])
