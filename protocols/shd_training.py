@@ -80,7 +80,9 @@ class Recipe:
 
 RECIPES = {
     "lif": Recipe(tau_m=20e-3, learning_rate=6e-3, readout_learning_rate=3e-2, clip=10.0),
-    "qif": Recipe(tau_m=6e-3, learning_rate=6e-3, readout_learning_rate=5e-2, clip=3.0),
+    "qif": Recipe(
+        tau_m=6e-3, learning_rate=6e-3, readout_learning_rate=5e-2, clip=3.0, gain=20.0, shift=8, stretch=0.1
+    ),
 }
 
 _REMEDIES = {
