@@ -3,7 +3,7 @@
 import operator
 
 import numpy as np
-from brian2 import get_unit, have_same_dimensions, second
+from brian2 import Quantity, get_unit, have_same_dimensions, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 
@@ -37,6 +37,29 @@ def check_time_constant(name: str, value) -> None:
     fail_for_dimension_mismatch(value, second, f"{name} is a time, for instance 20*ms")
     if np.ndim(value) != 0 or not 0 < float(value) < np.inf:
         raise ValueError(f"{name} must be one positive, finite time; {value} was given.")
+
+
+def check_exact_formula(group) -> None:
+    """Refuse the method "exact" for equal time constants, by whose difference its formula divides.
+
+    A standalone device does not know before the run what a string expression will set; that passes.
+
+    Raises
+    ------
+    ValueError
+        If both are the case.
+    """
+    if group.method_choice != "exact":
+        return
+    try:
+        tau_m, tau_s = Quantity(group.tau_m[:]), Quantity(group.tau_s[:])
+    except NotImplementedError:
+        return
+    if float(tau_m) == float(tau_s):
+        raise ValueError(
+            f"'{group.name}': tau_m and tau_s are both {tau_m}, and the formula of the method 'exact' divides by "
+            "their difference. Make the group with method='rk4'."
+        )
 
 
 def unit_name(value) -> str:

@@ -2,7 +2,7 @@
 
 from brian2 import NeuronGroup
 
-from brian_qif.models.checks import check_size, check_time_constant
+from brian_qif.models.checks import check_exact_formula, check_size, check_time_constant
 
 EQUATIONS = """
 dv/dt = (-v + I)/tau_m : 1
@@ -69,3 +69,8 @@ class LeakyIntegratorGroup(NeuronGroup):
             method = "rk4" if float(tau_m) == float(tau_s) else "exact"
         super().__init__(size, EQUATIONS, method=method, **keywords)
         self.tau_m, self.tau_s = tau_m, tau_s
+
+    def before_run(self, run_namespace=None):
+        """Called by Brian2 when a run starts; refuses time constants for which the method has no formula."""
+        check_exact_formula(self)
+        super().before_run(run_namespace=run_namespace)

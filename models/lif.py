@@ -3,7 +3,7 @@
 from brian2 import NeuronGroup, Quantity
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
-from brian_qif.models.checks import check_size, check_time_constant, unit_name
+from brian_qif.models.checks import check_exact_formula, check_size, check_time_constant, unit_name
 
 EQUATIONS = """
 dv/dt = (-v + I)/tau_m : {unit}
@@ -87,3 +87,8 @@ class LIFGroup(NeuronGroup):
         equations = EQUATIONS.format(unit=unit_name(Quantity(v_th)))
         super().__init__(size, equations, threshold="v > v_th", reset="v = v_reset", method=method, **keywords)
         self.tau_m, self.tau_s, self.v_th, self.v_reset = tau_m, tau_s, v_th, v_reset
+
+    def before_run(self, run_namespace=None):
+        """Called by Brian2 when a run starts; refuses time constants for which the method has no formula."""
+        check_exact_formula(self)
+        super().before_run(run_namespace=run_namespace)

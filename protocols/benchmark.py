@@ -13,7 +13,8 @@ from brian2 import second
 
 from brian_qif import __version__
 from brian_qif.protocols.networks import NEURONS
-from brian_qif.protocols.shd_training import RECIPES, initialise, prepare_trainer
+from brian_qif.protocols.recipes import recipe_of
+from brian_qif.protocols.shd_training import initialise, prepare_trainer
 from brian_qif.training.datasets import SpikeSample
 
 _REPETITIONS = 3
@@ -57,11 +58,9 @@ def measure_speed(neuron="qif", inputs=700, hidden=128, outputs=20, events=8000,
     for name, value in {**sizes, "threads": threads}.items():
         if value < 1:
             raise ValueError(f"'{name}' has to be at least 1, not {value}.")
-    if neuron not in RECIPES:
-        raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(RECIPES)}.")
     batch_of_samples = _random_samples(seed, inputs, outputs, events, samples)
     # A mean of three standard deviations makes all neurons about equally active.
-    recipe = replace(RECIPES[neuron], initial_spikes=5.0, input_mean=3.0, smoothing=0.0)
+    recipe = replace(recipe_of(neuron), initial_spikes=5.0, input_mean=3.0, smoothing=0.0)
     layers = (inputs, hidden, outputs)
     trainer = prepare_trainer(neuron, layers, 1 * second, recipe, seed, threads)
     initialise(trainer, batch_of_samples, layers, recipe, seed)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brian2 import Network, SpikeGeneratorGroup, SpikeMonitor, StateMonitor, Synapses, mA, ms, mV
+from brian2 import BrianObjectException, Network, SpikeGeneratorGroup, SpikeMonitor, StateMonitor, Synapses, mA, ms, mV
 from brian2.units import DimensionMismatchError
 
 from brian_qif import EventSolver
@@ -157,6 +157,17 @@ def test_equal_time_constants_run():
     Network(group, monitor).run(5 * ms)
     t = np.asarray(monitor.t)
     np.testing.assert_allclose(monitor.v[0], 2 * t / 0.01 * np.exp(-t / 0.01), rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [lif, leaky])
+def test_time_constants_made_equal_later_are_refused_by_the_exact_method(make):
+    group = make(2, method="exact")
+    group.tau_s = group.tau_m[:]
+    with pytest.raises(BrianObjectException) as caught:
+        Network(group).run(1 * ms)
+    reason = str(caught.value.__cause__)
+    assert reason.startswith(f"'{group.name}': tau_m and tau_s are both 20. ms")
+    assert reason.endswith("Make the group with method='rk4'.")
 
 
 def test_spike_trains_are_the_same_on_every_target():

@@ -5,7 +5,7 @@ import pytest
 
 from brian_qif import __version__
 from brian_qif.cli import main
-from brian_qif.protocols.shd_training import RECIPES
+from brian_qif.protocols.recipes import RECIPES
 
 
 def test_version(capsys):

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from brian_qif.cli import main
-from brian_qif.protocols.shd_training import RECIPES, train_on_recordings
+from brian_qif.protocols.recipes import RECIPES
+from brian_qif.protocols.shd_training import train_on_recordings
 from brian_qif.training.checkpoints import read_checkpoint
 from tests.training.spike_files import write_pattern_file, write_spike_file
 

@@ -1,0 +1,99 @@
+"""Recipes: how the networks of the training protocol are initialised and trained, for each model of neuron."""
+
+import math
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is initialised and trained. Every model of neuron has its own.
+
+    Parameters
+    ----------
+    tau_m, readout_tau_m, readout_tau_s : float
+        Time constants of the hidden neurons (their ``tau_s`` is half of ``tau_m``) and of the readout, in seconds.
+    learning_rate, readout_learning_rate : float
+        Adam's step sizes at the start; they fall to zero along half a cosine.
+    clip : float
+        The largest norm of the slopes that one sample gives to one hidden neuron's input weights.
+    initial_spikes : float
+        The mean number of spikes per hidden neuron and sample to which the input weights are scaled.
+    weight_time : float
+        The readout's voltage is weighted by ``exp(-t/weight_time)``, in seconds.
+    gain : float
+        The factor between the averaged voltages and the softmax.
+    input_mean, smoothing : float
+        The mean of the initial input weights, in standard deviations, and the width in channels over which they are
+        smoothed.
+    output_scale : float
+        The standard deviation of the initial readout weights, times the root of the number of hidden neurons.
+    weight_decay : float
+        The share of itself that a weight loses per step.
+    floor, lift : float
+        Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step.
+    shift, stretch, jitter : int, float, float
+        Augmentation of the training samples, see `SpikeAugmentation`.
+    batch_size : int
+        Samples per step.
+    """
+
+    tau_m: float
+    learning_rate: float
+    readout_learning_rate: float
+    clip: float
+    initial_spikes: float = 8.0
+    weight_time: float = 0.15
+    readout_tau_m: float = 20e-3
+    readout_tau_s: float = 10e-3
+    gain: float = 10.0
+    input_mean: float = 0.0
+    smoothing: float = 10.0
+    output_scale: float = 0.3
+    weight_decay: float = 0.0
+    floor: float = 1.0
+    lift: float = 0.02
+    shift: int = 0
+    stretch: float = 0.0
+    jitter: float = 6.0
+    batch_size: int = 16
+
+
+RECIPES = {
+    "lif": Recipe(tau_m=20e-3, learning_rate=6e-3, readout_learning_rate=3e-2, clip=10.0),
+    "qif": Recipe(
+        tau_m=6e-3, learning_rate=6e-3, readout_learning_rate=5e-2, clip=3.0, gain=20.0, shift=8, stretch=0.1
+    ),
+}
+
+REMEDIES = {
+    "silent neurons": "input weights of hidden neurons below a floor of activity are raised",
+    "large gradients": "one sample's slopes are scaled down per hidden neuron above a limit",
+    "initial activity": "input weights are scaled by bisection to a wanted number of spikes per neuron and sample",
+}
+REGULARISERS = {
+    "weight_decay": "weights decay at every step",
+    "shift": "training samples are shifted along the inputs",
+    "stretch": "training samples are stretched in time",
+    "jitter": "single spikes of training samples move to neighbouring inputs",
+}
+
+
+def recipe_of(neuron, batch_size=None, learning_rate=None):
+    """The recipe of a model of neuron, with another batch size or step size where one is given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or the step size is no positive number.
+    """
+    if neuron not in RECIPES:
+        raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(RECIPES)}.")
+    recipe = asdict(RECIPES[neuron])
+    if batch_size is not None:
+        recipe["batch_size"] = batch_size
+    if learning_rate is not None:
+        if not 0 < learning_rate < math.inf:
+            raise ValueError(f"'learning_rate' has to be positive and finite, not {learning_rate}.")
+        recipe["readout_learning_rate"] *= learning_rate / recipe["learning_rate"]
+        recipe["learning_rate"] = learning_rate
+    return Recipe(**recipe)
