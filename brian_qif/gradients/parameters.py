@@ -75,7 +75,11 @@ class Parameter:
     def slope(self, slopes: Slopes, plan: NetworkPlan, duration: float) -> np.ndarray:
         """The slope in SI units, in the parameter's shape."""
         if self.kind in ("weights", "delays"):
-            total = sum(getattr(slopes, self.kind)[index] for index in self.indices) / self.scale
+            total, *others = (getattr(slopes, self.kind)[index] for index in self.indices)
+            for other in others:
+                total = total + other
+            if self.scale != 1:
+                total = total / self.scale
             return total if self.shape else np.sum(total)
         (index,) = self.indices
         if self.kind == "spike_times":
