@@ -12,7 +12,7 @@ import brian_qif.codegen.backend  # registers the backend "cpp"
 import brian_qif.preferences  # noqa: F401  (registers the preferences)
 from brian_qif._version import __version__
 from brian_qif.gradients.check import GradientCheckError, GradientReport, check_gradient
-from brian_qif.gradients.losses import CrossEntropyLoss, SpikeFunctionLoss, SpikeTimeLoss
+from brian_qif.gradients.losses import CrossEntropyLoss, SpikeFunctionLoss, SpikeTimeLoss, StateLoss
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.solvers.event import EventSolver
 from brian_qif.solvers.sweeps import GrazingSpikeError
@@ -30,6 +30,7 @@ __all__ = [
     "SpikeFunctionLoss",
     "SpikeGradient",
     "SpikeTimeLoss",
+    "StateLoss",
     "Trainer",
     "Trajectory",
     "__version__",

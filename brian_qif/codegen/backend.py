@@ -8,11 +8,20 @@ from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
 
 import numpy as np
 
-from brian_qif.codegen.checks import check_request, check_wanted, checked_seeds, given_spikes, plan_refusal
+from brian_qif.codegen.checks import check_wanted, checked_seeds, given_spikes, plan_refusal
 from brian_qif.codegen.compiler import CompilerError, find_compiler, load_library
 from brian_qif.codegen.source import FAMILIES, NUMBERS, event_source
 from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway
-from brian_qif.solvers.sweeps import GrazingSpikeError, Record, Request, Seeds, Slopes, Wanted, register_backend
+from brian_qif.solvers.sweeps import (
+    GrazingSpikeError,
+    Record,
+    Request,
+    Seeds,
+    Slopes,
+    Wanted,
+    check_request,
+    register_backend,
+)
 
 _NOT_FINITE, _TOO_MANY_EVENTS, _GRAZING = 1, 2, 3
 _REALS, _INTEGERS = POINTER(c_double), POINTER(c_int64)
@@ -114,8 +123,8 @@ class CompiledNetwork:
         if not isinstance(node, NeuronNode):
             self.library.network_add_source(self.handle, node.size)
             return
-        numbers = np.array([node.tau_m, node.tau_s, node.threshold, node.reset])
-        state = [np.ascontiguousarray(values, dtype=float) for values in (node.v, node.current)]
+        numbers = np.concatenate([node.tau_m, node.tau_s[0], node.threshold, node.reset])
+        state = [np.ascontiguousarray(values, dtype=float) for values in (node.v, node.currents[0])]
         self._alive += state
         kind = NUMBERS[FAMILIES[node.kind]]
         self.library.network_add_neurons(self.handle, kind, node.spikes, node.size, *map(_reals, (numbers, *state)))
@@ -193,7 +202,7 @@ class _Run:
         check_wanted(plan, wanted)
         weights = {k: np.zeros(len(pathways[k].weights)) for k in wanted.weights}
         delays = {k: np.zeros(len(pathways[k].weights)) for k in wanted.delays}
-        initial = {k: (np.empty(plan.nodes[k].size), np.empty(plan.nodes[k].size)) for k in wanted.initial}
+        initial = {k: (np.empty(plan.nodes[k].size), np.empty((1, plan.nodes[k].size))) for k in wanted.initial}
         with self._lock:
             for k in range(len(plan.nodes)):
                 self.library.run_seed_spikes(self.handle, k, _reals(spike_seeds.get(k)))
