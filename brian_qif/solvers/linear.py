@@ -249,7 +249,7 @@ class LinearNeurons:
         return adjoint[0].copy(), self.currents(adjoint).copy()
 
     def rate_slopes(self, state: np.ndarray, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Adjoint times the derivative of the vector field by tau_m, by each tau_s, and by the drive (there is none)."""
+        """Adjoint times the derivative of the vector field by tau_m, by each tau_s, and by the drive, which is none."""
         by_tau_m = -adjoint[0] * self.rate(state) / self.node.tau_m
         return by_tau_m, self.currents(adjoint) * self.currents(state) / self.node.tau_s**2, np.zeros(self.node.size)
 
