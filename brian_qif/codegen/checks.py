@@ -16,8 +16,6 @@ def plan_refusal(plan: NetworkPlan) -> str | None:
             continue
         if len(node.currents) != 1:
             return f"'{node.name}' has {len(node.currents)} synaptic currents; generated code takes one."
-        if not node.uniform:
-            return f"The parameters of '{node.name}' differ between neurons; generated code takes one value per group."
         if np.any(node.refractory > 0):
             return f"'{node.name}' has a refractory period, which generated code does not know."
         if node.kind == "qif" and not has_closed_form(node):
@@ -60,8 +58,8 @@ def given_spikes(node: SourceNode, times, units) -> tuple[np.ndarray, np.ndarray
     return times, np.ascontiguousarray(units, dtype=np.int64)
 
 
-def checked_seeds(plan: NetworkPlan, record: Record, seeds: Seeds) -> tuple[dict, dict]:
-    """Seeds of spike times and of averages as contiguous arrays.
+def checked_seeds(plan: NetworkPlan, record: Record, seeds: Seeds) -> tuple[dict, dict, dict]:
+    """Seeds of spike times, averages and samples as contiguous arrays.
 
     Raises
     ------
@@ -78,14 +76,17 @@ def checked_seeds(plan: NetworkPlan, record: Record, seeds: Seeds) -> tuple[dict
         k: _fitting(plan.nodes[k].name, "averaged neuron", seed, record.averages[k])
         for k, seed in seeds.averages.items()
     }
-    return spike_times, averages
+    samples = {
+        k: _fitting(plan.nodes[k].name, "sampled state", seed, record.samples[k]) for k, seed in seeds.samples.items()
+    }
+    return spike_times, averages, samples
 
 
 def _fitting(name: str, what: str, seed, delivered: np.ndarray) -> np.ndarray:
     seed = np.ascontiguousarray(seed, dtype=float)
     if seed.shape != delivered.shape:
         raise ValueError(
-            f"The seeds of '{name}' need one value per {what}: {len(delivered)}; their shape is {seed.shape}."
+            f"The seeds of '{name}' need one value per {what}: {delivered.size}; their shape is {seed.shape}."
         )
     return seed
 

@@ -190,7 +190,21 @@ class SpikeGradient:
         NotImplementedError
             For what Brian2 holds read-only, and for constants of the script, which the network does not own.
         """
+        self.check_writable()
         for parameter, value in zip(self.parameters, values, strict=True):
+            parameter.given.set_item(
+                slice(None) if parameter.shape else "True", with_dimensions(value, parameter.dimensions)
+            )
+
+    def check_writable(self) -> None:
+        """Refuse parameters that :meth:`write` could not write.
+
+        Raises
+        ------
+        NotImplementedError
+            For what Brian2 holds read-only, and for constants of the script, which the network does not own.
+        """
+        for parameter in self.parameters:
             if parameter.kind == "spike_times":
                 raise NotImplementedError(f"{parameter.label} is read-only in Brian2; use the group's set_spikes.")
             if not isinstance(parameter.given, VariableView):
@@ -198,9 +212,6 @@ class SpikeGradient:
                     f"'{parameter.name}' is a constant of the script, which cannot be written from here; declare it as "
                     f"a parameter of '{parameter.owner}' ('{parameter.name} : unit (shared, constant)')."
                 )
-            parameter.given.set_item(
-                slice(None) if parameter.shape else "True", with_dimensions(value, parameter.dimensions)
-            )
 
     def with_values(self, reading: NetworkReading, values: Sequence[np.ndarray]) -> NetworkReading:
         """The network as it would be with other values (SI numbers) of the parameters."""
