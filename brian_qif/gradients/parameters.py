@@ -168,6 +168,17 @@ def wanted_slopes(parameters: list[Parameter], reading: NetworkReading) -> Wante
     )
 
 
+def add_own_slopes(slopes: Slopes, seeds: Seeds) -> None:
+    """Add the slopes of a loss that depends on weights and parameters by itself, not only through the trial."""
+    for k, own in seeds.weights.items():
+        if k in slopes.weights:
+            slopes.weights[k] += own
+    for k, fields in seeds.models.items():
+        if k in slopes.models:
+            for name, own in fields.items():
+                getattr(slopes.models[k], name)[...] += own
+
+
 def with_values(reading: NetworkReading, parameters: list[Parameter], values) -> NetworkReading:
     """The network with other values (SI) of some parameters.
 

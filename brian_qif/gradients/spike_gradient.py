@@ -9,7 +9,7 @@ from brian2 import Network, get_local_namespace
 from brian2.core.variables import VariableView
 
 from brian_qif.gradients.losses import Loss, with_dimensions
-from brian_qif.gradients.parameters import find_parameter, wanted_slopes, with_values
+from brian_qif.gradients.parameters import add_own_slopes, find_parameter, wanted_slopes, with_values
 from brian_qif.plan.reader import NetworkReading, read_network
 from brian_qif.solvers.event import EventSolver, duration_in_seconds
 from brian_qif.solvers.sweeps import Record, Seeds
@@ -135,6 +135,7 @@ class SpikeGradient:
     ) -> list[np.ndarray]:
         """One slope per parameter, SI numbers."""
         slopes = prepared.reverse(record, seeds, wanted_slopes(self.parameters, reading))
+        add_own_slopes(slopes, seeds)
         return [parameter.slope(slopes, seeds, reading, duration) for parameter in self.parameters]
 
     def flat(self, duration):
