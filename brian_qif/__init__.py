@@ -12,8 +12,10 @@ import brian_qif.codegen.backend  # registers the backend "cpp"
 import brian_qif.preferences  # noqa: F401  (registers the preferences)
 from brian_qif._version import __version__
 from brian_qif.gradients.check import GradientCheckError, GradientReport, check_gradient
-from brian_qif.gradients.losses import CrossEntropyLoss, SpikeFunctionLoss, SpikeTimeLoss
+from brian_qif.gradients.first_spikes import FirstSpikeCrossEntropyLoss, SpikeTimeLoss
+from brian_qif.gradients.losses import CrossEntropyLoss, SpikeFunctionLoss
 from brian_qif.gradients.spike_gradient import SpikeGradient
+from brian_qif.gradients.state_loss import StateLoss
 from brian_qif.solvers.event import EventSolver
 from brian_qif.solvers.sweeps import GrazingSpikeError
 from brian_qif.solvers.trajectory import Trajectory
@@ -24,12 +26,14 @@ __all__ = [
     "Adam",
     "CrossEntropyLoss",
     "EventSolver",
+    "FirstSpikeCrossEntropyLoss",
     "GradientCheckError",
     "GradientReport",
     "GrazingSpikeError",
     "SpikeFunctionLoss",
     "SpikeGradient",
     "SpikeTimeLoss",
+    "StateLoss",
     "Trainer",
     "Trajectory",
     "__version__",

@@ -62,7 +62,7 @@ class QIFGroup(NeuronGroup):
     N : int
         Number of neurons.
     tau_m, tau_s : `brian2.Quantity`
-        Time constants. The event-driven solver needs ``tau_m = 2*tau_s``.
+        Time constants. With ``tau_m = 2*tau_s`` the event-driven solver has a closed form, and is fast.
     v_rest, v_crit : `brian2.Quantity`, optional
         Both or neither.
     v_cut : float or `brian2.Quantity`, optional

@@ -28,7 +28,7 @@ class IntegratedNetwork:
 
     def initial(self):
         v = np.concatenate([n.v for n in self.plan.nodes if isinstance(n, NeuronNode)])
-        current = np.concatenate([n.current for n in self.plan.nodes if isinstance(n, NeuronNode)])
+        current = np.concatenate([n.currents[0] for n in self.plan.nodes if isinstance(n, NeuronNode)])
         quadratic = np.array([self.plan.nodes[k].kind == "qif" for k, _ in self.neurons])
         return np.concatenate([np.where(quadratic, 2 * np.arctan(v), v), current])
 
@@ -43,7 +43,7 @@ class IntegratedNetwork:
             else:
                 own = current - y
             rate[start : start + node.size] = own / node.tau_m
-            rate[self.size + start : self.size + start + node.size] = -current / node.tau_s
+            rate[self.size + start : self.size + start + node.size] = -current / node.tau_s[0]
         return rate
 
     def distance(self, k, y):
@@ -51,7 +51,7 @@ class IntegratedNetwork:
         node = self.plan.nodes[k]
         if node.kind == "qif":
             return y - np.pi
-        return y - node.threshold if node.spikes else -np.inf
+        return y - node.threshold[0] if node.spikes else -np.inf
 
     def flow(self, x, begin, end):
         if end == begin:
@@ -79,7 +79,7 @@ class IntegratedNetwork:
                 when, position = spike
                 x, time = self.flow(x, time, when), when
                 k, neuron = self.neurons[position]
-                x[position] = -np.pi if self.plan.nodes[k].kind == "qif" else self.plan.nodes[k].reset
+                x[position] = -np.pi if self.plan.nodes[k].kind == "qif" else self.plan.nodes[k].reset[0]
                 self.spikes[k].append((time, neuron))
                 queue += self.arrivals(k, time, neuron)
         return self

@@ -8,11 +8,21 @@ from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
 
 import numpy as np
 
-from brian_qif.codegen.checks import check_request, check_wanted, checked_seeds, given_spikes, plan_refusal
+from brian_qif.codegen.checks import check_wanted, checked_seeds, given_spikes, plan_refusal
 from brian_qif.codegen.compiler import CompilerError, find_compiler, load_library
 from brian_qif.codegen.source import FAMILIES, NUMBERS, event_source
 from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway
-from brian_qif.solvers.sweeps import GrazingSpikeError, Record, Request, Seeds, Slopes, Wanted, register_backend
+from brian_qif.solvers.sweeps import (
+    GrazingSpikeError,
+    ModelSlopes,
+    Record,
+    Request,
+    Seeds,
+    Slopes,
+    Wanted,
+    check_request,
+    register_backend,
+)
 
 _NOT_FINITE, _TOO_MANY_EVENTS, _GRAZING = 1, 2, 3
 _REALS, _INTEGERS = POINTER(c_double), POINTER(c_int64)
@@ -22,18 +32,22 @@ _SIGNATURES = {
     "network_create": (c_void_p, []),
     "network_destroy": (None, [c_void_p]),
     "network_add_source": (None, [c_void_p, c_int64]),
-    "network_add_neurons": (None, [c_void_p, c_int, c_int, c_int64, _REALS, _REALS, _REALS]),
+    "network_add_neurons": (None, [c_void_p, c_int, c_int, c_int, c_int64, _REALS, _REALS, _REALS]),
     "network_add_pathway": (None, [c_void_p, c_int, c_int, *[_INTEGERS] * 4, *[_REALS] * 3]),
     "network_add_component": (None, [c_void_p, c_int64, _INTEGERS]),
     "run_create": (c_void_p, [c_void_p]),
     "run_destroy": (None, [c_void_p]),
     "run_set_source": (None, [c_void_p, c_int, c_int64, _REALS, _INTEGERS]),
+    "run_set_samples": (None, [c_void_p, c_int, c_int64, _REALS]),
+    "run_read_samples": (None, [c_void_p, c_int, _REALS]),
     "run_forward": (c_int, [c_void_p, c_double, c_double, _REALS]),
     "run_spike_count": (c_int64, [c_void_p, c_int]),
     "run_read_spikes": (None, [c_void_p, c_int, _REALS, _INTEGERS]),
     "run_read_average": (None, [c_void_p, c_int, _REALS]),
     "run_seed_spikes": (None, [c_void_p, c_int, _REALS]),
     "run_seed_average": (None, [c_void_p, c_int, _REALS]),
+    "run_seed_samples": (None, [c_void_p, c_int, _REALS]),
+    "run_want_model": (None, [c_void_p, c_int, _REALS]),
     "run_want_pathway": (None, [c_void_p, c_int, _REALS, _REALS]),
     "run_want_node": (None, [c_void_p, c_int, c_int, _REALS, _REALS]),
     "run_reverse": (c_int, [c_void_p]),
@@ -114,11 +128,14 @@ class CompiledNetwork:
         if not isinstance(node, NeuronNode):
             self.library.network_add_source(self.handle, node.size)
             return
-        numbers = np.array([node.tau_m, node.tau_s, node.threshold, node.reset])
-        state = [np.ascontiguousarray(values, dtype=float) for values in (node.v, node.current)]
+        rows = (node.tau_m, node.tau_s[0], node.threshold, node.reset)
+        numbers = np.array([np.broadcast_to(row, node.size) for row in rows])
+        state = [np.ascontiguousarray(values, dtype=float) for values in (node.v, node.currents[0])]
         self._alive += state
         kind = NUMBERS[FAMILIES[node.kind]]
-        self.library.network_add_neurons(self.handle, kind, node.spikes, node.size, *map(_reals, (numbers, *state)))
+        self.library.network_add_neurons(
+            self.handle, kind, node.spikes, node.uniform, node.size, *map(_reals, (numbers, *state))
+        )
 
     def forward(self, request: Request, stimuli=None) -> Record:
         """Simulate one trial; see :class:`~brian_qif.solvers.sweeps.PreparedNetwork`."""
@@ -173,6 +190,9 @@ class _Run:
         plan = self.network.plan
         rates = np.full(len(plan.nodes), np.nan)
         rates[list(request.averages)] = list(request.averages.values())
+        for k, when in request.samples.items():
+            when = np.ascontiguousarray(when, dtype=float)
+            self.library.run_set_samples(self.handle, k, len(when), _reals(when))
         outcome = self.library.run_forward(self.handle, plan.start, request.duration, _reals(rates))
         if outcome:
             raise self.network.failure(self.handle, outcome)
@@ -185,19 +205,25 @@ class _Run:
         averages = {k: np.empty(plan.nodes[k].size) for k in request.averages}
         for k, values in averages.items():
             self.library.run_read_average(self.handle, k, _reals(values))
-        return Record(times, units, averages, self)
+        samples = {k: np.empty((len(when), 2, plan.nodes[k].size)) for k, when in request.samples.items()}
+        for k, values in samples.items():
+            self.library.run_read_samples(self.handle, k, _reals(values))
+        return Record(times, units, averages, self, samples)
 
     def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
         plan, pathways = self.network.plan, self.network.pathways
-        spike_seeds, average_seeds = checked_seeds(plan, record, seeds)
+        spike_seeds, average_seeds, sample_seeds = checked_seeds(plan, record, seeds)
         check_wanted(plan, wanted)
         weights = {k: np.zeros(len(pathways[k].weights)) for k in wanted.weights}
         delays = {k: np.zeros(len(pathways[k].weights)) for k in wanted.delays}
-        initial = {k: (np.empty(plan.nodes[k].size), np.empty(plan.nodes[k].size)) for k in wanted.initial}
+        initial = {k: (np.empty(plan.nodes[k].size), np.empty((1, plan.nodes[k].size))) for k in wanted.initial}
+        models = {k: np.zeros((4, plan.nodes[k].size)) for k in wanted.models}
         with self._lock:
             for k in range(len(plan.nodes)):
                 self.library.run_seed_spikes(self.handle, k, _reals(spike_seeds.get(k)))
                 self.library.run_seed_average(self.handle, k, _reals(average_seeds.get(k)))
+                self.library.run_seed_samples(self.handle, k, _reals(sample_seeds.get(k)))
+                self.library.run_want_model(self.handle, k, _reals(models.get(k)))
                 v, current = initial.get(k, (None, None))
                 self.library.run_want_node(self.handle, k, k in wanted.spike_times, _reals(v), _reals(current))
             for k in range(len(pathways)):
@@ -213,7 +239,14 @@ class _Run:
             {k: pathways[k].synapse_order(values) for k, values in delays.items()},
             times,
             initial,
+            {k: _model_slopes(rows) for k, rows in models.items()},
         )
+
+
+def _model_slopes(rows: np.ndarray) -> ModelSlopes:
+    slopes = ModelSlopes.zeros(rows.shape[1], 1)
+    slopes.tau_m, slopes.tau_s, slopes.threshold, slopes.reset = rows[0], rows[1:2], rows[2], rows[3]
+    return slopes
 
 
 class CppBackend:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, SourceNode
-from brian_qif.solvers.sweeps import Record, Request, Seeds, Wanted
+from brian_qif.plan.network_plan import VOLTAGE, NetworkPlan, NeuronNode, SourceNode
+from brian_qif.solvers.quadratic import has_closed_form
+from brian_qif.solvers.sweeps import Record, Seeds, Wanted
 
 
 def plan_refusal(plan: NetworkPlan) -> str | None:
@@ -13,13 +14,18 @@ def plan_refusal(plan: NetworkPlan) -> str | None:
     for node in plan.nodes:
         if not isinstance(node, NeuronNode):
             continue
-        if node.kind == "qif" and not np.isclose(node.tau_m, 2 * node.tau_s, rtol=1e-12, atol=0):
+        if len(node.currents) != 1:
+            return f"'{node.name}' has {len(node.currents)} synaptic currents; generated code takes one."
+        if np.any(node.refractory > 0):
+            return f"'{node.name}' has a refractory period, which generated code does not know."
+        if node.kind == "qif" and not has_closed_form(node):
             return (
-                f"'{node.name}' has tau_m = {node.tau_m} s and tau_s = {node.tau_s} s; QIF neurons are solved in "
-                "closed form for tau_m = 2*tau_s alone."
+                f"'{node.name}': generated code takes QIF neurons with tau_m = 2*tau_s that spike at infinity, without "
+                "a constant drive above threshold."
             )
-        if node.kind == "lif" and not node.reset < node.threshold:
-            return f"'{node.name}': the reset lies at or above the threshold, so a spike would never end."
+    for pathway in plan.pathways:
+        if pathway.port == VOLTAGE:
+            return f"The synapses '{pathway.name}' act on the voltage at once, which generated code does not know."
     return None
 
 
@@ -52,30 +58,8 @@ def given_spikes(node: SourceNode, times, units) -> tuple[np.ndarray, np.ndarray
     return times, np.ascontiguousarray(units, dtype=np.int64)
 
 
-def check_request(plan: NetworkPlan, request: Request) -> None:
-    """Refuse averages that do not exist.
-
-    Raises
-    ------
-    ValueError
-        For the voltage of a QIF neuron, whose integral over a spike diverges; for a source; for a negative or
-        infinite rate.
-    """
-    for k, rate in request.averages.items():
-        node = plan.nodes[k]
-        if not isinstance(node, NeuronNode):
-            raise ValueError(f"'{node.name}' gives spikes and has no voltage to average.")
-        if node.kind == "qif":
-            raise ValueError(
-                f"The voltage of the QIF neurons '{node.name}' has no average: its integral over a spike diverges. "
-                "Average leaky or LIF neurons."
-            )
-        if not 0 <= rate < np.inf:
-            raise ValueError(f"The rate of the weighted average of '{node.name}' must be 0 or more; it is {rate} /s.")
-
-
-def checked_seeds(plan: NetworkPlan, record: Record, seeds: Seeds) -> tuple[dict, dict]:
-    """Seeds of spike times and of averages as contiguous arrays.
+def checked_seeds(plan: NetworkPlan, record: Record, seeds: Seeds) -> tuple[dict, dict, dict]:
+    """Seeds of spike times, averages and samples as contiguous arrays.
 
     Raises
     ------
@@ -92,14 +76,17 @@ def checked_seeds(plan: NetworkPlan, record: Record, seeds: Seeds) -> tuple[dict
         k: _fitting(plan.nodes[k].name, "averaged neuron", seed, record.averages[k])
         for k, seed in seeds.averages.items()
     }
-    return spike_times, averages
+    samples = {
+        k: _fitting(plan.nodes[k].name, "sampled state", seed, record.samples[k]) for k, seed in seeds.samples.items()
+    }
+    return spike_times, averages, samples
 
 
 def _fitting(name: str, what: str, seed, delivered: np.ndarray) -> np.ndarray:
     seed = np.ascontiguousarray(seed, dtype=float)
     if seed.shape != delivered.shape:
         raise ValueError(
-            f"The seeds of '{name}' need one value per {what}: {len(delivered)}; their shape is {seed.shape}."
+            f"The seeds of '{name}' need one value per {what}: {delivered.size}; their shape is {seed.shape}."
         )
     return seed
 

@@ -14,7 +14,6 @@ from brian2 import prefs
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import NeuronNode, SourceNode
 from brian_qif.solvers.event import duration_in_seconds
-from brian_qif.solvers.sweeps import Request
 
 # Sums are formed in this many lanes, whatever the number of threads, and the lanes are added in order: the bits of
 # a gradient do not depend on who computed it, and memory holds one gradient per lane, not one per sample.
@@ -99,10 +98,10 @@ class BatchGradient:
         `BatchResult`
         """
         seconds = duration_in_seconds(duration)
-        reading = self.reading if values is not None else self.gradient.read()
-        plan = reading.plan if values is None else self.gradient.with_values(reading.plan, values)
+        reading = self.gradient.read() if values is None else self.gradient.with_values(self.reading, values)
+        plan = reading.plan
         prepared = self.gradient.solver.prepare(plan)
-        request = Request(seconds, self.gradient.loss.averages(reading))
+        request = self.gradient.loss.request(reading, seconds)
         spiking = [k for k, node in enumerate(plan.nodes) if isinstance(node, NeuronNode) and node.spikes]
         losses, outputs = np.empty(len(samples)), [None] * len(samples)
         counts = {k: np.empty((len(samples), plan.nodes[k].size), dtype=np.int64) for k in spiking}
@@ -117,7 +116,7 @@ class BatchGradient:
                 counts[k][n] = np.bincount(record.spike_units[k], minlength=plan.nodes[k].size)
             if not reverse:
                 return None
-            slopes = self.gradient.carry_back(plan, prepared, record, seeds, seconds)
+            slopes = self.gradient.carry_back(reading, prepared, record, seeds, seconds)
             if transform is not None:
                 transform(slopes)
             return slopes

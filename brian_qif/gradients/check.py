@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from brian_qif.gradients.spike_gradient import SpikeGradient
+from brian_qif.plan.network_plan import VOLTAGE
 from brian_qif.solvers.event import duration_in_seconds
-from brian_qif.solvers.sweeps import Request
 
 HALVINGS = 4
 ORDER_TOLERANCE = 0.1
@@ -109,37 +109,53 @@ class _Trial:
     def __init__(self, gradient: SpikeGradient, duration: float):
         self.gradient, self.duration = gradient, duration
         self.reading = gradient.read()
-        self.point = [parameter.value(self.reading.plan) for parameter in gradient.parameters]
-        plan = self.reading.plan
-        prepared, record = self._run(plan)
+        self.point = [parameter.value(self.reading) for parameter in gradient.parameters]
+        prepared, record = self._run(self.reading)
         self.value, seeds, _ = gradient.loss.evaluate(self.reading, record, duration)
-        self.pattern = self._pattern(record)
-        self.slopes = gradient.carry_back(plan, prepared, record, seeds, duration)
+        self.pattern = self._pattern(self.reading, record)
+        self.slopes = gradient.carry_back(self.reading, prepared, record, seeds, duration)
 
-    def _run(self, plan):
-        prepared = self.gradient.solver.prepare(plan)
-        return prepared, prepared.forward(Request(self.duration, self.gradient.loss.averages(self.reading)))
+    def _run(self, reading):
+        prepared = self.gradient.solver.prepare(reading.plan)
+        return prepared, prepared.forward(self.gradient.loss.request(reading, self.duration))
 
-    def _pattern(self, record):
-        """Number of spikes of each neuron that follows a threshold, and the order of all spikes."""
-        nodes = self.reading.plan.nodes
-        counts = [np.bincount(record.spike_units[k], minlength=nodes[k].size) for k in self.reading.forms]
+    def _pattern(self, reading, record):
+        """What must stay for the loss to stay smooth, and the order of all spikes.
+
+        The loss may jump where a neuron gains or loses a spike; where a spike or an arrival passes a time at which a
+        state is read; and, with synapses that act on the voltage at once, where another arrival makes a neuron spike.
+        """
+        plan = reading.plan
+        counts = [np.bincount(record.spike_units[k], minlength=plan.nodes[k].size) for k in reading.neurons]
         labels = [np.full(len(units), k) for k, units in enumerate(record.spike_units)]
         order = np.argsort(np.concatenate(record.spike_times), kind="stable")
-        return counts, np.concatenate(labels)[order], np.concatenate(record.spike_units)[order]
+        order = np.stack([np.concatenate(labels)[order], np.concatenate(record.spike_units)[order]])
+        samples = self.gradient.loss.request(reading, self.duration).samples
+        for k, times in samples.items():
+            counts += [np.searchsorted(record.spike_times[k], times, side="right")]
+        for pathway in plan.pathways:
+            arrivals = np.sort(np.concatenate(list(_arrivals(pathway, record))))
+            for time in samples.get(pathway.target, ()):
+                counts.append(np.searchsorted(arrivals, time, side="right"))
+            if pathway.port == VOLTAGE:
+                counts.append(np.searchsorted(arrivals, record.spike_times[pathway.target], side="right"))
+        return np.concatenate([np.ravel(count) for count in counts]), order
 
     def at(self, shift, step: float):
-        """Loss at a shifted point; whether each neuron has the same number of spikes there; in the same order.
+        """Loss at a shifted point; whether it is smooth on the way there; whether the spikes keep their order.
 
         With other spikes the loss is not evaluated: a function of the second spike has no value without one.
         """
         values = [x + step * d for x, d in zip(self.point, shift, strict=True)]
-        _, record = self._run(self.gradient.with_values(self.reading.plan, values))
-        counts, labels, units = self._pattern(record)
-        if not all(map(np.array_equal, counts, self.pattern[0])):
+        try:
+            moved = self.gradient.with_values(self.reading, values)
+        except ValueError:  # beyond what is possible: a reset above its threshold, a time constant below zero
             return np.nan, False, False
-        value = self.gradient.loss.evaluate(self.reading, record, self.duration)[0]
-        return value, True, np.array_equal(labels, self.pattern[1]) and np.array_equal(units, self.pattern[2])
+        _, record = self._run(moved)
+        smooth, order = map(np.array_equal, self._pattern(moved, record), self.pattern)
+        if not smooth:
+            return np.nan, False, False
+        return self.gradient.loss.evaluate(moved, record, self.duration)[0], True, order
 
     def direction(self, generator) -> tuple[list[np.ndarray], bool]:
         """A random direction, each parameter scaled by its own size, and whether a bound makes it one-sided.
@@ -165,6 +181,14 @@ class _Trial:
         tiny = 4 * np.finfo(float).eps
         nearby = [self.at(self.direction(generator)[0], tiny) for _ in range(3)]
         return max([tiny * abs(self.value), *(abs(value - self.value) for value, same, _ in nearby if same)])
+
+
+def _arrivals(pathway, record):
+    """The times at which the spikes of a trial arrive through each synapse of a pathway."""
+    times, units = record.spike_times[pathway.source], record.spike_units[pathway.source]
+    yield np.zeros(0)
+    for neuron, delay in zip(pathway.pre, pathway.delays, strict=True):
+        yield times[units == neuron] + delay
 
 
 def _check_direction(trial: _Trial, shift, one_sided: bool, rounding: float) -> DirectionReport:
@@ -216,8 +240,9 @@ _ONE_SIDED = {0.0: -25 / 3, 0.25: 48 / 3, 0.5: -36 / 3, 0.75: 16 / 3, 1.0: -3 / 
 
 
 def _difference(trial, shift, steps, one_sided) -> float:
-    """Difference of fourth order at the largest step at which no neuron gains or loses a spike."""
-    for step in steps:
+    """Difference of fourth order at the largest step at which the loss stays smooth on all sides."""
+    step = steps[0] if len(steps) else 0.0
+    while step >= SMALLEST_STEP:
         total = 0.0
         for position, weight in (_ONE_SIDED if one_sided else _CENTRAL).items():
             value, same, _ = trial.at(shift, position * step)
@@ -226,4 +251,5 @@ def _difference(trial, shift, steps, one_sided) -> float:
             total += weight * value
         else:
             return float(total / step)
+        step /= 2
     return float("nan")

@@ -1,4 +1,4 @@
-"""Losses on spike times and on averaged voltages, each with its exact derivative.
+"""What a loss is, and losses on all spikes and on averaged voltages, each with its exact derivative.
 
 A loss names what it needs from a run and turns it into a value and seeds for the reverse sweep, all as plain
 numbers; it knows no solver and no backend.
@@ -12,9 +12,10 @@ import numpy as np
 from brian2 import NeuronGroup, Quantity, get_dimensions, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
 
+from brian_qif.gradients.pseudospikes import Pseudospikes
 from brian_qif.plan.network_plan import NeuronNode
 from brian_qif.plan.reader import NetworkReading
-from brian_qif.solvers.sweeps import Record, Seeds
+from brian_qif.solvers.sweeps import Record, Request, Seeds
 
 
 class Evaluation(NamedTuple):
@@ -33,59 +34,11 @@ class Loss(Protocol):
     def check(self, reading: NetworkReading) -> None:
         """Refuse a network that the loss cannot be used with."""
 
-    def averages(self, reading: NetworkReading) -> dict[int, float]:
-        """Averages that the loss needs, as in :class:`~brian_qif.solvers.sweeps.Request`."""
+    def request(self, reading: NetworkReading, duration: float) -> Request:
+        """What a trial of that duration (seconds) has to deliver."""
 
     def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
         """Value and seeds of a trial; ``label`` replaces the loss's own target."""
-
-
-class SpikeTimeLoss:
-    """Squared distance of each neuron's first spike from its target, summed over the neurons.
-
-    Parameters
-    ----------
-    group : `brian2.NeuronGroup`
-        A spiking group.
-    target : `brian2.Quantity`
-        Target time of each neuron, or one for all.
-
-    Notes
-    -----
-    The value has the unit second**2. A neuron that does not spike counts as spiking at the end of the trial, with a
-    slope of exactly zero: there is no spike whose time could change.
-    """
-
-    dimensions = (second**2).dim
-
-    def __init__(self, group, target):
-        fail_for_dimension_mismatch(target, second, "The target of a SpikeTimeLoss is a time")
-        self.group_name = _group_name(group, "SpikeTimeLoss")
-        self.target = np.array(target, dtype=float)
-        if not np.all(np.isfinite(self.target)):
-            raise ValueError("The target of a SpikeTimeLoss contains a value that is not a finite time.")
-        if self.target.ndim > 1 or (self.target.ndim == 1 and len(self.target) != len(group)):
-            raise ValueError(
-                f"The target of a SpikeTimeLoss has shape {self.target.shape}; '{group.name}' has {len(group)} "
-                "neurons: give one time per neuron, or one for all."
-            )
-
-    def check(self, reading: NetworkReading) -> None:
-        _require_spiking(reading, self.group_name, "SpikeTimeLoss")
-
-    def averages(self, reading: NetworkReading) -> dict[int, float]:
-        return {}
-
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
-        node = reading.node(self.group_name)
-        times, units = record.spike_times[node], record.spike_units[node]
-        spiking, first = np.unique(units, return_index=True)  # times ascend: the first occurrence is the first spike
-        latency = np.full(reading.plan.nodes[node].size, reading.plan.start + duration)
-        latency[spiking] = times[first]
-        distance = latency - (self.target if label is None else label)
-        seed = np.zeros(len(times))
-        seed[first] = 2 * distance[spiking]
-        return Evaluation(float(np.sum(distance**2)), Seeds(spike_times={node: seed}), latency)
 
 
 class SpikeFunctionLoss:
@@ -100,28 +53,49 @@ class SpikeFunctionLoss:
         neurons ``i``, both plain arrays; ``dvalue_dt`` has one entry per spike.
     unit : `brian2.Unit`, optional
         Unit of the value; dimensionless by default.
+    pseudospikes : int, optional
+        For QIF neurons that spike at infinity: so many spikes beyond the end of the trial are added for every neuron,
+        see :mod:`brian_qif.gradients.pseudospikes`.
 
     Notes
     -----
     The gradient is exact if ``dvalue_dt`` is. A spike that appears or vanishes changes the length of ``t``; where the
-    function jumps there, no gradient knows of it.
+    function jumps there, no gradient knows of it. With pseudospikes, a function of the first ``pseudospikes`` spikes of
+    each neuron has no such jumps.
     """
 
-    def __init__(self, group, function, unit=None):
-        self.group_name, self.function = _group_name(group, "SpikeFunctionLoss"), function
+    def __init__(self, group, function, unit=None, pseudospikes: int = 0):
+        self.group_name, self.function = group_name_of(group, "SpikeFunctionLoss"), function
         if not callable(function):
             raise TypeError(f"A SpikeFunctionLoss needs a function of (t, i); {function!r} cannot be called.")
         self.dimensions = DIMENSIONLESS if unit is None else get_dimensions(unit)
+        if not (int(pseudospikes) == pseudospikes and pseudospikes >= 0):
+            raise ValueError(f"The number of pseudospikes is a whole number, not {pseudospikes}.")
+        self.pseudospikes = int(pseudospikes)
+
+    def _beyond(self, reading: NetworkReading) -> Pseudospikes | None:
+        if not self.pseudospikes:
+            return None
+        return Pseudospikes(reading, reading.node(self.group_name), "SpikeFunctionLoss")
 
     def check(self, reading: NetworkReading) -> None:
-        _require_spiking(reading, self.group_name, "SpikeFunctionLoss")
+        require_spiking(reading, self.group_name, "SpikeFunctionLoss")
+        self._beyond(reading)
 
-    def averages(self, reading: NetworkReading) -> dict[int, float]:
-        return {}
+    def request(self, reading: NetworkReading, duration: float) -> Request:
+        beyond = self._beyond(reading)
+        return Request(duration) if beyond is None else Request(duration, samples=beyond.samples(duration))
 
     def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
-        node = reading.node(self.group_name)
+        node, beyond = reading.node(self.group_name), self._beyond(reading)
         times, units = record.spike_times[node], record.spike_units[node]
+        inside = len(times)
+        if beyond is not None:
+            later = beyond.times(record, duration, self.pseudospikes)
+            times = np.concatenate([times, later.ravel()])
+            units = np.concatenate([units, np.tile(np.arange(later.shape[1]), len(later))])
+            order = np.argsort(times, kind="stable")
+            times, units = times[order], units[order]
         value, slope = self.function(times.copy(), units.copy())
         value, slope = float(value), np.array(slope, dtype=float)
         if slope.shape != times.shape:
@@ -131,7 +105,13 @@ class SpikeFunctionLoss:
             )
         if not np.isfinite(value) or not np.all(np.isfinite(slope)):
             raise ValueError("The function of a SpikeFunctionLoss returned a value or a derivative that is not finite.")
-        return Evaluation(value, Seeds(spike_times={node: slope}), np.array([value]))
+        if beyond is None:
+            return Evaluation(value, Seeds(spike_times={node: slope}), np.array([value]))
+        by_time = np.empty_like(slope)
+        by_time[order] = slope
+        seeds = beyond.seeds(by_time[inside:].reshape(later.shape))
+        seeds.spike_times[node] = by_time[:inside]
+        return Evaluation(value, seeds, np.array([value]))
 
 
 class CrossEntropyLoss:
@@ -161,7 +141,7 @@ class CrossEntropyLoss:
     dimensions = DIMENSIONLESS
 
     def __init__(self, group, label: int | None = None, weight_time=None, gain=1.0):
-        name = _group_name(group, "CrossEntropyLoss")
+        name = group_name_of(group, "CrossEntropyLoss")
         if weight_time is not None:
             fail_for_dimension_mismatch(weight_time, second, "weight_time of a CrossEntropyLoss is a time")
             if not float(weight_time) > 0:
@@ -171,15 +151,7 @@ class CrossEntropyLoss:
         )
         self.group_name, self.classes, self.gain = name, len(group), float(gain)
         self.rate = 0.0 if weight_time is None else 1 / float(weight_time)
-        self.label = None if label is None else self._checked(label)
-
-    def _checked(self, label) -> int:
-        if int(label) != label or not 0 <= label < self.classes:
-            raise ValueError(
-                f"The label {label} is not one of the {self.classes} classes 0 to {self.classes - 1} "
-                f"of '{self.group_name}'."
-            )
-        return int(label)
+        self.label = None if label is None else checked_label(label, self.classes, name)
 
     def check(self, reading: NetworkReading) -> None:
         node = reading.plan.nodes[reading.node(self.group_name)]
@@ -189,32 +161,56 @@ class CrossEntropyLoss:
                 "use a brian_qif.models.LeakyIntegratorGroup as readout."
             )
 
-    def averages(self, reading: NetworkReading) -> dict[int, float]:
-        return {reading.node(self.group_name): self.rate}
+    def request(self, reading: NetworkReading, duration: float) -> Request:
+        return Request(duration, averages={reading.node(self.group_name): self.rate})
 
     def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
-        label = self.label if label is None else self._checked(label)
+        label = self.label if label is None else checked_label(label, self.classes, self.group_name)
         if label is None:
             raise ValueError("CrossEntropyLoss needs a label: CrossEntropyLoss(readout, label=3).")
         index = reading.node(self.group_name)
         node = reading.plan.nodes[index]
         mass = -np.expm1(-self.rate * duration) / self.rate if self.rate > 0 else duration
-        scale = self.gain * node.v_scale / mass
-        outputs = self.gain * node.v_offset + scale * record.averages[index]
-        shifted = outputs - np.max(outputs)
-        log_total = np.log(np.sum(np.exp(shifted)))
-        slope = np.exp(shifted - log_total)
-        slope[label] -= 1
-        return Evaluation(float(log_total - shifted[label]), Seeds(averages={index: slope * scale}), outputs)
+        mean = record.averages[index] / mass
+        outputs = self.gain * (node.v_offset + node.v_scale * mean)
+        value, slope = cross_entropy(outputs, label)
+        by_voltage = self.gain * slope
+        own = {"v_offset": [by_voltage], "v_scale": [by_voltage * mean]}
+        seeds = Seeds(averages={index: by_voltage * node.v_scale / mass}, coordinates={index: own})
+        return Evaluation(value, seeds, outputs)
 
 
-def _group_name(group, loss: str) -> str:
+def cross_entropy(outputs: np.ndarray, label: int) -> tuple[float, np.ndarray]:
+    """Minus the logarithm of the softmax at the label, and its slope by the outputs."""
+    shifted = outputs - np.max(outputs)
+    log_total = np.log(np.sum(np.exp(shifted)))
+    slope = np.exp(shifted - log_total)
+    slope[label] -= 1
+    return float(log_total - shifted[label]), slope
+
+
+def checked_label(label, classes: int, group: str) -> int:
+    """A label as a number of a class.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class.
+    """
+    if int(label) != label or not 0 <= label < classes:
+        raise ValueError(f"The label {label} is not one of the {classes} classes 0 to {classes - 1} of '{group}'.")
+    return int(label)
+
+
+def group_name_of(group, loss: str) -> str:
+    """The name of the group that a loss looks at; refuses what is no `NeuronGroup`."""
     if not isinstance(group, NeuronGroup):
         raise TypeError(f"{loss} needs a NeuronGroup; {group!r} was given.")
     return group.name
 
 
-def _require_spiking(reading: NetworkReading, name: str, loss: str) -> None:
+def require_spiking(reading: NetworkReading, name: str, loss: str) -> None:
+    """Refuse groups that do not spike."""
     node = reading.plan.nodes[reading.node(name)]
     if not isinstance(node, NeuronNode) or not node.spikes:
         raise NotImplementedError(f"{loss} needs a NeuronGroup that spikes; '{name}' does not follow a threshold.")

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from brian2 import Network, get_local_namespace
+from brian2.core.variables import VariableView
 
 from brian_qif.gradients.losses import Loss, with_dimensions
-from brian_qif.gradients.parameters import find_parameter, wanted_slopes
-from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.gradients.parameters import add_own_slopes, find_parameter, wanted_slopes, with_values
 from brian_qif.plan.reader import NetworkReading, read_network
 from brian_qif.solvers.event import EventSolver, duration_in_seconds
-from brian_qif.solvers.sweeps import Record, Request, Seeds, Slopes
+from brian_qif.solvers.sweeps import Record, Seeds
 from brian_qif.solvers.trajectory import Trajectory
 
 
@@ -23,10 +23,11 @@ class SpikeGradient:
     ----------
     network : `brian2.Network`
         See `EventSolver` for what it may hold.
-    loss : `SpikeTimeLoss`, `SpikeFunctionLoss` or `CrossEntropyLoss`
-    parameters : list of `brian2.VariableView`
-        With respect to what: ``synapses.w``, ``synapses.delay``, ``stimulus.spike_time``, or the initial state
-        ``neurons.v``, ``neurons.I``.
+    loss : `SpikeTimeLoss`, `SpikeFunctionLoss`, `StateLoss` or `CrossEntropyLoss`
+    parameters : list
+        With respect to what: variables such as ``synapses.w``, ``synapses.delay``, ``stimulus.spike_time``, the initial
+        state ``neurons.v``, ``neurons.I``, or parameters of the equations, ``neurons.tau_m``; and constants of the
+        script as pairs, ``(neurons, "tau")``.
     solver : `EventSolver`, optional
     namespace : dict, optional
         Values of names in the equations that no group defines; by default those around the call.
@@ -92,7 +93,7 @@ class SpikeGradient:
         self.solver.find_backend(reading.plan)
 
     def __repr__(self):
-        names = ", ".join(f"{view.group.name}.{view.name}" for view in self._views)
+        names = ", ".join(parameter.label for parameter in self.parameters)
         return f"<SpikeGradient of {type(self.loss).__name__} by {names}, exact up to rounding; {self.solver!r}>"
 
     def read(self) -> NetworkReading:
@@ -119,11 +120,10 @@ class SpikeGradient:
         """
         seconds = duration_in_seconds(duration)
         reading = self.read()
-        request = Request(seconds, self.loss.averages(reading))
         prepared = self.solver.prepare(reading.plan)
-        record = prepared.forward(request)
+        record = prepared.forward(self.loss.request(reading, seconds))
         value, seeds, _ = self.loss.evaluate(reading, record, seconds)
-        slopes = self.carry_back(reading.plan, prepared, record, seeds, seconds)
+        slopes = self.carry_back(reading, prepared, record, seeds, seconds)
         self.trajectory = Trajectory(reading, seconds, record)
         return with_dimensions(value, self.loss.dimensions), [
             with_dimensions(slope, self.loss.dimensions / parameter.dimensions)
@@ -131,31 +131,89 @@ class SpikeGradient:
         ]
 
     def carry_back(
-        self, plan: NetworkPlan, prepared, record: Record, seeds: Seeds, duration: float
+        self, reading: NetworkReading, prepared, record: Record, seeds: Seeds, duration: float
     ) -> list[np.ndarray]:
         """One slope per parameter, SI numbers."""
-        slopes: Slopes = prepared.reverse(record, seeds, wanted_slopes(self.parameters))
+        slopes = prepared.reverse(record, seeds, wanted_slopes(self.parameters, reading))
+        add_own_slopes(slopes, seeds)
+        return [parameter.slope(slopes, seeds, reading, duration) for parameter in self.parameters]
 
-        return [parameter.slope(slopes, plan, duration) for parameter in self.parameters]
+    def flat(self, duration):
+        """Value and gradient as plain SI numbers, for `scipy.optimize`.
+
+        Parameters
+        ----------
+        duration : `brian2.Quantity`
+            Length of the trial.
+
+        Returns
+        -------
+        function : callable
+            ``function(x) -> (value, gradient)`` of one vector, all parameters one after the other; it changes nothing
+            in the network. ``scipy.optimize.minimize(function, x, jac=True)`` takes it.
+        x : `numpy.ndarray`
+            The vector of the present values. `unflatten` makes values of it that `write` takes.
+        """
+        seconds = duration_in_seconds(duration)
+        reading = self.read()
+        start = [parameter.value(reading) for parameter in self.parameters]
+
+        def function(x):
+            moved = self.with_values(reading, self.unflatten(x))
+            prepared = self.solver.prepare(moved.plan)
+            record = prepared.forward(self.loss.request(moved, seconds))
+            value, seeds, _ = self.loss.evaluate(moved, record, seconds)
+            slopes = self.carry_back(moved, prepared, record, seeds, seconds)
+            return value, np.concatenate([np.ravel(slope) for slope in slopes])
+
+        return function, np.concatenate([np.ravel(value) for value in start])
+
+    def unflatten(self, x: np.ndarray) -> list[np.ndarray]:
+        """One array per parameter, in its shape, from the vector of :meth:`flat`."""
+        sizes = [int(np.prod(parameter.shape)) for parameter in self.parameters]
+        if np.shape(x) != (sum(sizes),):
+            raise ValueError(f"The parameters have {sum(sizes)} values; a vector of shape {np.shape(x)} was given.")
+        parts = np.split(np.asarray(x, dtype=float), np.cumsum(sizes)[:-1])
+        return [part.reshape(parameter.shape) for part, parameter in zip(parts, self.parameters, strict=True)]
 
     # -- parameters as plain arrays: for checks, optimisers and training -----------------------------------------
 
     def values(self) -> list[np.ndarray]:
         """The present values of the parameters, SI numbers, copies."""
-        plan = self.read().plan
-        return [parameter.value(plan) for parameter in self.parameters]
+        reading = self.read()
+        return [parameter.value(reading) for parameter in self.parameters]
 
     def write(self, values: Sequence[np.ndarray]) -> None:
-        """Write values (SI numbers) into the network."""
+        """Write values (SI numbers) into the network.
+
+        Raises
+        ------
+        NotImplementedError
+            For what Brian2 holds read-only, and for constants of the script, which the network does not own.
+        """
+        self.check_writable()
         for parameter, value in zip(self.parameters, values, strict=True):
-            if parameter.kind == "spike_times":
-                raise NotImplementedError(f"{parameter.label} is read-only in Brian2; use the group's set_spikes.")
-            parameter.view.set_item(
+            parameter.given.set_item(
                 slice(None) if parameter.shape else "True", with_dimensions(value, parameter.dimensions)
             )
 
-    def with_values(self, plan: NetworkPlan, values: Sequence[np.ndarray]) -> NetworkPlan:
-        """A plan in which the parameters have other values (SI numbers)."""
-        for parameter, value in zip(self.parameters, values, strict=True):
-            plan = parameter.put(plan, value)
-        return plan
+    def check_writable(self) -> None:
+        """Refuse parameters that :meth:`write` could not write.
+
+        Raises
+        ------
+        NotImplementedError
+            For what Brian2 holds read-only, and for constants of the script, which the network does not own.
+        """
+        for parameter in self.parameters:
+            if parameter.kind == "spike_times":
+                raise NotImplementedError(f"{parameter.label} is read-only in Brian2; use the group's set_spikes.")
+            if not isinstance(parameter.given, VariableView):
+                raise NotImplementedError(
+                    f"'{parameter.name}' is a constant of the script, which cannot be written from here; declare it as "
+                    f"a parameter of '{parameter.owner}' ('{parameter.name} : unit (shared, constant)')."
+                )
+
+    def with_values(self, reading: NetworkReading, values: Sequence[np.ndarray]) -> NetworkReading:
+        """The network as it would be with other values (SI numbers) of the parameters."""
+        return with_values(reading, self.parameters, values)

@@ -11,6 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
+# The port of synapses that act on the voltage itself.
+VOLTAGE = -1
+
 
 @dataclass(frozen=True)
 class SourceNode:
@@ -29,32 +32,63 @@ class SourceNode:
 class NeuronNode:
     """Neurons that follow one normal form, with the state in which they start.
 
-    ``kind`` is "lif", "qif" or "leaky" (the LIF without a threshold); ``v`` and ``current`` are the
-    initial state, one value per neuron. ``threshold`` and ``reset`` are used by "lif" alone.
+    ``kind`` is "lif", "qif" or "leaky" (the LIF without a threshold). Parameters are arrays with one entry, or one per
+    neuron; ``tau_s``, ``currents`` and ``current_scale`` have one row per synaptic current. ``v`` and ``currents``
+    are the initial state. ``threshold`` is infinite for "leaky" neurons and for QIF neurons that spike at infinity;
+    with ``subtracts`` a spike takes ``threshold - reset`` off the voltage instead of setting it. For ``refractory``
+    seconds after a spike the voltage stays at its reset. ``drive`` is used by "qif" alone.
+
     The user's voltage is ``v_offset + v_scale * v`` and the user's current ``current_scale * current``.
     """
 
     name: str
     size: int
     kind: str
-    tau_m: float
-    tau_s: float
+    tau_m: np.ndarray
+    tau_s: np.ndarray
     v: np.ndarray
-    current: np.ndarray
-    threshold: float = np.inf
-    reset: float = np.nan
-    v_offset: float = 0.0
-    v_scale: float = 1.0
-    current_scale: float = 1.0
+    currents: np.ndarray
+    threshold: np.ndarray = np.inf
+    reset: np.ndarray = np.nan
+    drive: np.ndarray = 0.0
+    refractory: np.ndarray = 0.0
+    subtracts: bool = False
+    v_offset: np.ndarray = 0.0
+    v_scale: np.ndarray = 1.0
+    current_scale: np.ndarray = 1.0
+
+    def __post_init__(self):
+        """Numbers and single rows may be given plainly."""
+        for name in ("tau_m", "v", "threshold", "reset", "drive", "refractory", "v_offset", "v_scale"):
+            object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=float)))
+        currents = np.asarray(self.currents, dtype=float).reshape(-1, self.size)
+        object.__setattr__(self, "currents", currents)
+        for name in ("tau_s", "current_scale"):
+            value = np.asarray(getattr(self, name), dtype=float)
+            if value.ndim < 2:
+                value = np.broadcast_to(value.reshape(1, -1), (len(currents), max(1, value.size)))
+            object.__setattr__(self, name, value)
 
     @property
     def spikes(self) -> bool:
         return self.kind != "leaky"
 
+    @property
+    def spikes_at_infinity(self) -> bool:
+        return self.kind == "qif" and bool(np.all(np.isinf(self.threshold)))
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all neurons have the same parameters."""
+        single = (self.tau_m, self.threshold, self.reset, self.drive, self.refractory)
+        return all(value.size == 1 for value in single) and self.tau_s.shape[-1] == 1
+
 
 @dataclass(frozen=True)
 class Pathway:
-    """Synapses from one node to another; an arriving spike adds ``weights[s]`` to the target's current.
+    """Synapses from one node to another; an arriving spike adds ``weights[s]`` to a variable of the target.
+
+    ``port`` is the row of the target's synaptic current, or `VOLTAGE`.
 
     ``source`` and ``target`` index ``NetworkPlan.nodes``; ``pre``, ``post``, ``weights`` and ``delays`` have
     one entry per synapse, in Brian2's order. Weights are in the target's normal form.
@@ -73,6 +107,7 @@ class Pathway:
     post: np.ndarray
     weights: np.ndarray
     delays: np.ndarray
+    port: int = 0
 
     @cached_property
     def _layout(self):

@@ -3,27 +3,72 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+import sympy
 from brian2 import Subgroup, Synapses
+from brian2.core.variables import Constant
+from brian2.parsing.expressions import parse_expression_dimensions
+from brian2.parsing.sympytools import str_to_sympy
+from brian2.units.fundamentalunits import DimensionMismatchError
 
-from brian_qif.equations.normal_form import NormalForm
-from brian_qif.plan.network_plan import NeuronNode, Pathway, SourceNode
+from brian_qif.plan.network_plan import VOLTAGE, NeuronNode, Pathway, SourceNode
+from brian_qif.plan.neurons import NeuronReading
+from brian_qif.plan.values import evaluate, read_numbers
+
+
+@dataclass(frozen=True)
+class PathwayReading:
+    """A pathway as it was read: what it adds to its target is an expression of the synapses' parameters.
+
+    ``owner`` is the name of the `Synapses`; ``post`` has the neuron that each synapse ends at.
+    """
+
+    owner: str
+    expression: sympy.Expr
+    numbers: Mapping[str, np.ndarray]
+    port: int
+    post: np.ndarray
+
+    def with_numbers(self, numbers: Mapping[str, np.ndarray]) -> PathwayReading:
+        """The same synapses with other parameters."""
+        return replace(self, numbers={**self.numbers, **{name: np.atleast_1d(x) for name, x in numbers.items()}})
+
+    def unit(self, target: NeuronNode) -> np.ndarray:
+        """The user's unit per unit of the normal form: one entry, or one per synapse."""
+        scale = target.v_scale if self.port == VOLTAGE else target.current_scale[self.port]
+        return scale if scale.size == 1 else scale[self.post]
+
+    def weights(self, target: NeuronNode) -> np.ndarray:
+        """What each synapse adds, in the target's normal form."""
+        values = evaluate(self.expression, self.numbers)
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise ValueError(
+                f"'{self.owner}': {self.expression}[{bad[0]}] is {values[bad[0]]}; weights must be finite."
+            )
+        return np.broadcast_to(values / self.unit(target), self.post.shape)
 
 
 def read_pathways(
-    synapses: Synapses, nodes: list[SourceNode | NeuronNode], forms: dict[int, NormalForm]
-) -> Iterator[tuple[Pathway, str]]:
-    """Each presynaptic pathway of a `Synapses`, with the name of the variable that holds its weights.
+    synapses: Synapses,
+    nodes: list[SourceNode | NeuronNode],
+    readings: Mapping[int, NeuronReading],
+    namespace: Mapping | None,
+) -> Iterator[tuple[Pathway, PathwayReading]]:
+    """Each presynaptic pathway of a `Synapses`.
 
     Raises
     ------
     NotImplementedError
-        If the synapses do anything but add a weight to the synaptic current of their target.
+        If the synapses do anything but add a weight to the voltage or a synaptic current of their target.
+    DimensionMismatchError
+        If the weight has another unit than the variable that it is added to.
     """
     source, target = (_node_index(synapses, end, nodes) for end in ("source", "target"))
-    if target not in forms:
+    if target not in readings:
         raise NotImplementedError(
             f"'{synapses.name}' ends at '{nodes[target].name}', whose neurons have no synaptic current."
         )
@@ -44,56 +89,64 @@ def read_pathways(
                 f"'{synapses.name}': the pathway '{part.objname}' acts on {part.prepost}synaptic "
                 f"{part.event}s; only presynaptic spikes (on_pre) are supported."
             )
-        variable = _weight_variable(synapses, part.code, forms[target].current)
-        weights = np.array(synapses.variables[variable].get_value(), dtype=float)
-        _require_finite(synapses, variable, weights)
         delays = np.broadcast_to(np.array(part.variables["delay"].get_value(), dtype=float), pre.shape)
         if np.any(delays < 0) or not np.all(np.isfinite(delays)):
             raise ValueError(f"'{synapses.name}': a delay is negative or not finite.")
-        yield (
-            Pathway(
-                name=part.name,
-                source=source,
-                target=target,
-                source_size=nodes[source].size,
-                pre=pre,
-                post=post,
-                weights=weights / nodes[target].current_scale,
-                delays=delays,
-            ),
-            variable,
-        )
+        port, expression = _statement(synapses, part.code, readings[target])
+        names = {symbol.name for symbol in expression.free_symbols}
+        _check_names(synapses, part.code, names, namespace)
+        numbers = read_numbers(synapses, names, namespace)
+        reading = PathwayReading(synapses.name, expression, numbers, port, post)
+        weights = reading.weights(nodes[target])
+        yield Pathway(part.name, source, target, nodes[source].size, pre, post, weights, delays, port), reading
 
 
 def _node_index(synapses: Synapses, end: str, nodes) -> int:
     group = getattr(synapses, end)
-    if isinstance(group, Subgroup):
-        raise NotImplementedError(
-            f"'{synapses.name}' connects a part of a group ('{group.name}'); connect whole groups."
-        )
+    while isinstance(group, Subgroup):
+        group = group.source
     names = [node.name for node in nodes]
     if group.name not in names:
         raise ValueError(f"'{synapses.name}' connects '{group.name}', which is not part of the network.")
     return names.index(group.name)
 
 
-def _weight_variable(synapses: Synapses, code: str, current: str) -> str:
-    match = re.fullmatch(r"\s*(\w+)\s*\+=\s*(\w+)\s*", code)
-    if match is None or match[1] not in (current, f"{current}_post"):
+def _statement(synapses: Synapses, code: str, target: NeuronReading) -> tuple[int, sympy.Expr]:
+    """The port that a statement adds to, and what it adds."""
+    match = re.fullmatch(r"\s*(\w+?)(_post)?\s*([-+])=\s*([^=\n;]+?)\s*", code)
+    if match is None or match[1] not in target.state_names:
+        variables = " or ".join(f"'{name}_post += w'" for name in (*target.forms.currents, target.forms.voltage))
         raise NotImplementedError(
-            f"'{synapses.name}': on_pre = '{code}' is not supported; write on_pre = '{current}_post += w' "
-            "with a weight 'w' that is a variable of the synapses."
+            f"'{synapses.name}': on_pre = '{code}' is not supported; write on_pre = {variables} with a weight 'w' that "
+            "is a variable of the synapses."
         )
-    variable = synapses.variables.get(match[2])
-    if match[2] not in synapses.equations.parameter_names or variable is None or variable.scalar:
-        raise NotImplementedError(
-            f"'{synapses.name}': '{match[2]}' in on_pre = '{code}' is not a parameter with one value per synapse; "
-            f"declare it in the model of the synapses, for instance Synapses(..., '{match[2]} : 1', ...)."
-        )
-    return match[2]
+    expression = str_to_sympy(match[4])
+    for name, value in synapses.equations.get_substituted_expressions(include_subexpressions=True):
+        expression = expression.subs(sympy.Symbol(name, real=True), str_to_sympy(str(value)))
+    return target.state_names.index(match[1]) - 1, expression if match[3] == "+" else -expression
 
 
-def _require_finite(synapses: Synapses, variable: str, weights: np.ndarray):
-    bad = np.flatnonzero(~np.isfinite(weights))
-    if len(bad):
-        raise ValueError(f"'{synapses.name}': {variable}[{bad[0]}] is {weights[bad[0]]}; weights must be finite.")
+def _check_names(synapses: Synapses, code: str, names, namespace) -> None:
+    """A weight is made of constants and of the synapses' own parameters, and has the unit of its target."""
+    try:
+        resolved = synapses.resolve_all(sorted(names), run_namespace=namespace or {})
+    except KeyError as error:
+        raise ValueError(
+            f"'{synapses.name}': a name in on_pre = '{code}' is neither a variable of the synapses nor a name of the "
+            "script around the call; define it, or hand it over as namespace={...}."
+        ) from error
+    for name, variable in resolved.items():
+        own = name in synapses.equations.parameter_names or isinstance(variable, Constant)
+        if not own:
+            raise NotImplementedError(
+                f"'{synapses.name}': '{name}' in on_pre = '{code}' is not a parameter of the synapses; declare it in "
+                f"the model of the synapses, for instance Synapses(..., '{name} : 1', ...)."
+            )
+    left, right = re.split(r"[-+]=", code)
+    variables = {**synapses.variables, **resolved}
+    found = parse_expression_dimensions(right.strip(), variables)
+    wanted = synapses.variables[left.strip()].dim
+    if found is not wanted:
+        raise DimensionMismatchError(
+            f"'{synapses.name}': on_pre = '{code}' adds another unit than that of '{left.strip()}'", found, wanted
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from brian2 import (
@@ -19,13 +20,9 @@ from brian2 import (
 )
 from brian2.devices.device import get_device
 
-from brian_qif.equations.normal_form import NormalForm, UnsupportedModelError, recognise
 from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway, SourceNode
-from brian_qif.plan.pathways import read_pathways
-from brian_qif.plan.values import parameter_values, state_values
-
-# tau_m = 2 tau_s is compared up to the rounding of the conversion to normal form.
-RATIO_TOLERANCE = 1e-14
+from brian_qif.plan.neurons import NeuronReading, read_neurons
+from brian_qif.plan.pathways import PathwayReading, read_pathways
 
 _MONITORS = (SpikeMonitor, EventMonitor, StateMonitor, PopulationRateMonitor)
 _GROUP_PARTS = {"Thresholder", "Resetter", "StateUpdater", "SubexpressionUpdater"}
@@ -35,13 +32,14 @@ _GROUP_PARTS = {"Thresholder", "Resetter", "StateUpdater", "SubexpressionUpdater
 class NetworkReading:
     """A plan together with what is needed to find the user's objects in it.
 
-    ``forms`` maps the index of a neuron node to its normal form; ``weight_variables`` has, for each pathway,
-    the pair (name of the `Synapses`, name of the variable that holds the weights).
+    ``neurons`` maps the index of a neuron node, and ``synapses`` the index of a pathway, to what was read there.
+    ``namespace`` holds the constants of the script.
     """
 
     plan: NetworkPlan
-    forms: dict[int, NormalForm]
-    weight_variables: tuple[tuple[str, str], ...]
+    neurons: dict[int, NeuronReading]
+    synapses: dict[int, PathwayReading]
+    namespace: Mapping
 
     def node(self, group) -> int:
         """Index of the node of a group.
@@ -56,6 +54,41 @@ class NetworkReading:
         if name not in names:
             raise ValueError(f"'{name}' is not part of the network, which holds {', '.join(names) or 'nothing'}.")
         return names.index(name)
+
+    def changed(self, neurons: Mapping, synapses: Mapping, states: Mapping) -> NetworkReading:
+        """The same network with other parameters and initial values.
+
+        ``neurons`` and ``synapses`` give names and values by node and by pathway, ``states`` values by node and row.
+        """
+        readings, links = dict(self.neurons), dict(self.synapses)
+        for k, numbers in neurons.items():
+            readings[k] = readings[k].with_numbers(numbers)
+        for (k, row), value in states.items():
+            readings[k] = readings[k].with_state(row, value)
+        for k, numbers in synapses.items():
+            links[k] = links[k].with_numbers(numbers)
+        nodes = {k: readings[k].node() for k in {*neurons, *(node for node, _ in states)}}
+        everyone = [nodes.get(k, node) for k, node in enumerate(self.plan.nodes)]
+        pathways = {
+            k: pathway.with_values(weights=links[k].weights(everyone[pathway.target]))
+            for k, pathway in enumerate(self.plan.pathways)
+            if k in synapses or pathway.target in neurons
+        }
+        return replace(self, plan=self.plan.replacing(nodes, pathways), neurons=readings, synapses=links)
+
+    def with_delays(self, delays: Mapping[int, np.ndarray]) -> NetworkReading:
+        """The same network with other delays, by pathway."""
+        pathways = {
+            k: self.plan.pathways[k].with_values(delays=np.broadcast_to(value, self.plan.pathways[k].pre.shape))
+            for k, value in delays.items()
+        }
+        return replace(self, plan=self.plan.replacing(pathways=pathways))
+
+    def with_spike_times(self, index: int, times: np.ndarray) -> NetworkReading:
+        """The same network with other spike times of a source, in the order of its spikes."""
+        node, order = self.plan.nodes[index], np.argsort(times, kind="stable")
+        moved = replace(node, times=times[order], units=node.units[order])
+        return replace(self, plan=self.plan.replacing(nodes={index: moved}))
 
 
 def read_network(network: Network, namespace: dict | None = None) -> NetworkReading:
@@ -90,23 +123,24 @@ def read_network(network: Network, namespace: dict | None = None) -> NetworkRead
     sources, neurons, synapses = _sort_objects(network)
     start = float(network.t)
     nodes: list[SourceNode | NeuronNode] = [_read_source(group) for group in sources]
-    forms: dict[int, NormalForm] = {}
+    readings: dict[int, NeuronReading] = {}
     for group in neurons:
-        forms[len(nodes)] = form = _read_form(group)
-        nodes.append(_read_neurons(group, form, namespace))
+        readings[len(nodes)] = reading = read_neurons(group, namespace)
+        nodes.append(reading.node())
     pathways: list[Pathway] = []
-    weight_variables: list[tuple[str, str]] = []
+    links: dict[int, PathwayReading] = {}
     for connection in synapses:
-        for pathway, variable in read_pathways(connection, nodes, forms):
+        for pathway, reading in read_pathways(connection, nodes, readings, namespace):
             if start > 0 and np.any(pathway.delays > 0):
                 raise NotImplementedError(
                     f"The network has run already (t = {network.t}) and '{connection.name}' has delays: spikes may be "
                     "on their way that cannot be read back. Start from a network at t = 0, for instance after "
                     "restore()."
                 )
+            links[len(pathways)] = reading
             pathways.append(pathway)
-            weight_variables.append((connection.name, variable))
-    return NetworkReading(NetworkPlan(tuple(nodes), tuple(pathways), start), forms, tuple(weight_variables))
+    plan = NetworkPlan(tuple(nodes), tuple(pathways), start)
+    return NetworkReading(plan, readings, links, namespace or {})
 
 
 def _check_device():
@@ -129,11 +163,8 @@ def _sort_objects(network: Network):
             neurons.append(item)
         elif isinstance(item, Synapses):
             synapses.append(item)
-        elif not isinstance(item, _MONITORS) and not _is_part(item, network):
-            hint = (
-                "connect the whole group" if isinstance(item, Subgroup) else "give its spikes by a SpikeGeneratorGroup"
-            )
-            refused.append(f"{type(item).__name__} '{item.name}' ({hint})")
+        elif not isinstance(item, (*_MONITORS, Subgroup)) and not _is_part(item, network):
+            refused.append(f"{type(item).__name__} '{item.name}' (give its spikes by a SpikeGeneratorGroup)")
     for group in neurons:
         extra = [part for part in group.contained_objects if type(part).__name__ not in _GROUP_PARTS]
         refused += [f"{type(part).__name__} '{part.name}' of '{group.name}'" for part in extra]
@@ -158,70 +189,3 @@ def _read_source(group: SpikeGeneratorGroup) -> SourceNode:
     order = np.argsort(times, kind="stable")
     units = np.array(group._neuron_index, dtype=np.int64)
     return SourceNode(group.name, len(group), times[order], units[order])
-
-
-def _read_form(group: NeuronGroup) -> NormalForm:
-    at_infinity = bool(getattr(group, "spike_at_infinity", False))
-    if at_infinity and not np.all(group.variables["not_refractory"].get_value()):
-        raise NotImplementedError(
-            f"A neuron of '{group.name}' is on its way through infinity in the clock-driven run, so its voltage is not "
-            "that of this moment. Run a little further, or start from restore()."
-        )
-    if not at_infinity and group._refractory is not False:
-        raise NotImplementedError(
-            f"'{group.name}' has a refractory period, which the event-driven solver does not know."
-        )
-    try:
-        return recognise(group.user_equations, group.events.get("spike"), group.event_codes.get("spike"), at_infinity)
-    except UnsupportedModelError as error:
-        raise UnsupportedModelError(f"'{group.name}': {error}") from error
-
-
-def _read_neurons(group: NeuronGroup, form: NormalForm, namespace) -> NeuronNode:
-    value = parameter_values(group, form, namespace)
-    for name in ("tau_m", "tau_s"):
-        if not value[name] > 0 or not np.isfinite(value[name]):
-            raise ValueError(f"'{group.name}': {name} = {value[name]} s; a time constant is positive and finite.")
-    if form.kind == "qif" and abs(value["tau_m"] / (2 * value["tau_s"]) - 1) > RATIO_TOLERANCE:
-        raise UnsupportedModelError(
-            f"'{group.name}': tau_m = {value['tau_m']} s and tau_s = {value['tau_s']} s; the closed form of the "
-            "quadratic neuron needs tau_m = 2*tau_s."
-        )
-    voltage = state_values(group, form.voltage)
-    current = state_values(group, form.current)
-    _refuse_undefined(group, form, voltage, current)
-    node = dict(
-        name=group.name,
-        size=len(group),
-        kind=form.kind,
-        tau_m=value["tau_m"],
-        tau_s=value["tau_s"],
-        v=(voltage - value["v_offset"]) / value["v_scale"],
-        current=current / value["current_scale"],
-        v_offset=value["v_offset"],
-        v_scale=value["v_scale"],
-        current_scale=value["current_scale"],
-    )
-    if form.kind == "lif":
-        node["threshold"] = (value["threshold"] - value["v_offset"]) / value["v_scale"]
-        node["reset"] = (value["reset"] - value["v_offset"]) / value["v_scale"]
-        _check_threshold(group, node)
-    return NeuronNode(**node)
-
-
-def _refuse_undefined(group, form, voltage, current):
-    for name, values, bad in (
-        (form.voltage, voltage, np.isnan(voltage) if form.kind == "qif" else ~np.isfinite(voltage)),
-        (form.current, current, ~np.isfinite(current)),
-    ):
-        if np.any(bad):
-            index = int(np.flatnonzero(bad)[0])
-            raise ValueError(f"'{group.name}': the initial {name} of neuron {index} is {values[index]}.")
-
-
-def _check_threshold(group, node):
-    if not node["reset"] < node["threshold"]:
-        raise ValueError(f"'{group.name}': the reset lies at or above the threshold, so a spike would never end.")
-    above = np.flatnonzero(node["v"] >= node["threshold"])
-    if len(above):
-        raise ValueError(f"'{group.name}': neuron {above[0]} starts at or above its threshold; start it below.")

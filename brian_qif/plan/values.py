@@ -1,38 +1,29 @@
-"""Numbers behind the names in a group's equations, in SI units."""
+"""Numbers behind the names in Brian2 code, in SI units, and expressions of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
 import numpy as np
 import sympy
-from brian2 import NeuronGroup
 from brian2.core.variables import Constant
 
-from brian_qif.equations.normal_form import NormalForm
 
-_FIELDS = ("tau_m", "tau_s", "v_offset", "v_scale", "current_scale", "threshold", "reset")
-
-
-def parameter_values(group: NeuronGroup, form: NormalForm, namespace: dict | None) -> dict[str, float]:
-    """Evaluate every field of a normal form with the group's present parameters.
+def read_numbers(group, names: Iterable[str], namespace: Mapping | None) -> dict[str, np.ndarray]:
+    """The present values of parameters and constants: one entry, or one per neuron or synapse.
 
     Raises
     ------
+    ValueError
+        If a name is not known.
     NotImplementedError
-        If a parameter differs between neurons of the group or depends on time.
+        If a value depends on time.
     """
-    numbers = {name: _number(group, name, namespace) for name in sorted(form.symbols)}
-    values = {}
-    for field in _FIELDS:
-        expression = getattr(form, field)
-        if expression is None:
-            continue
-        symbols = sorted(expression.free_symbols, key=lambda symbol: symbol.name)
-        function = sympy.lambdify(symbols, expression, modules="numpy")
-        values[field] = float(function(*(numbers[symbol.name] for symbol in symbols)))
-    return values
+    return {name: _number(group, name, namespace) for name in sorted(names)}
 
 
-def _number(group: NeuronGroup, name: str, namespace: dict | None) -> float:
+def _number(group, name: str, namespace: Mapping | None) -> np.ndarray:
     try:
         resolved = group.resolve_all([name], run_namespace=namespace or {})[name]
     except KeyError as error:
@@ -41,20 +32,32 @@ def _number(group: NeuronGroup, name: str, namespace: dict | None) -> float:
             "around the call; define it, or hand it over as namespace={...}."
         ) from error
     if isinstance(resolved, Constant):
-        return float(resolved.get_value())
+        return np.atleast_1d(float(resolved.get_value()))
     if not hasattr(resolved, "get_value"):
         raise NotImplementedError(
             f"'{group.name}': '{name}' is a {type(resolved).__name__}; the solver needs a constant."
         )
-    values = np.unique(np.atleast_1d(resolved.get_value()))
-    if len(values) != 1:
-        raise NotImplementedError(
-            f"'{group.name}': '{name}' differs between neurons (from {values[0]} to {values[-1]} in SI units); "
-            "the event-driven solver takes one value per group: make one group for each value."
-        )
-    return float(values[0])
+    return np.array(np.atleast_1d(resolved.get_value()), dtype=float)
 
 
-def state_values(group: NeuronGroup, name: str) -> np.ndarray:
+def evaluate(expression: sympy.Expr, numbers: Mapping[str, np.ndarray]) -> np.ndarray:
+    """An expression of parameters, elementwise; one entry where nothing differs between neurons."""
+    names, function = _compiled(expression)
+    return np.atleast_1d(np.asarray(function(*(numbers[name] for name in names)), dtype=float))
+
+
+@lru_cache(maxsize=1024)
+def _compiled(expression):
+    symbols = sorted(expression.free_symbols, key=lambda symbol: symbol.name)
+    return [symbol.name for symbol in symbols], sympy.lambdify(symbols, expression, modules="numpy")
+
+
+@lru_cache(maxsize=1024)
+def derivative(expression: sympy.Expr, name: str) -> sympy.Expr:
+    """With respect to a parameter."""
+    return sympy.diff(expression, sympy.Symbol(name, real=True))
+
+
+def state_values(group, name: str) -> np.ndarray:
     """The present values of a state variable, one per neuron."""
     return np.array(group.variables[name].get_value(), dtype=float)

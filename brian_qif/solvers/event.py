@@ -7,6 +7,7 @@ from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.plan.reader import read_network
+from brian_qif.solvers.explanation import explain_network
 from brian_qif.solvers.reference import ReferenceBackend
 from brian_qif.solvers.sweeps import Backend, PreparedNetwork, Request, find_backend, register_backend
 from brian_qif.solvers.trajectory import Trajectory
@@ -32,14 +33,21 @@ class EventSolver:
 
     Notes
     -----
-    Supported are `NeuronGroup` with the equations of :mod:`brian_qif.models` (also under other names and in
-    volts; QIF with tau_m = 2 tau_s), `SpikeGeneratorGroup`, and `Synapses` that add a weight to the synaptic current
-    (``on_pre="I_post += w"``), dense or sparse, recurrent or not, with one delay or one per synapse.
-    Everything else is refused by name. Synaptic delays and spike times are used as given, not rounded to the clock.
+    Supported are every `NeuronGroup` whose equations are those of leaky or quadratic integrate-and-fire neurons, under
+    any names and in any units: with a constant drive, any number of exponentially decaying synaptic currents,
+    parameters that differ between neurons, a reset to a value or by subtraction, a constant refractory period that
+    holds the voltage; `SpikeGeneratorGroup`; and `Synapses`, also of parts of groups, that add a weight to a synaptic
+    current (``on_pre="I_post += w"``) or to the voltage at once (``v_post += w``), dense or sparse, recurrent or not,
+    with one delay or one per synapse. :meth:`explain` shows what was understood; everything else is refused by name.
+    Synaptic delays and spike times are used as given, not rounded to the clock.
+
+    Generated code takes LIF and leaky neurons with one synaptic current, and QIF neurons with one current,
+    tau_m = 2 tau_s, and spikes at infinity; for the others, "auto" takes the reference.
 
     Arrivals at the same time are all added before time goes on, in any order with the same result. Two neurons that
     reach their threshold at the same time both spike there. A spike that arrives exactly when a neuron spikes
-    finds it after its reset.
+    finds it after its reset. Where arrivals on the voltage lift a neuron over its threshold, it spikes at once, when
+    all arrivals of that time are in; the slope by its time is that of the last excitatory one.
     """
 
     def __init__(self, backend: str | None = None):
@@ -77,6 +85,29 @@ class EventSolver:
         reading = read_network(network, namespace)
         prepared = self.prepare(reading.plan)
         return Trajectory(reading, seconds, prepared.forward(Request(seconds)))
+
+    @staticmethod
+    def explain(network: Network, namespace: dict | None = None, level: int = 0) -> str:
+        """What the solver understands of a network: flow, event, jump and adjoint of every group, as text.
+
+        Parameters
+        ----------
+        network : `brian2.Network`
+        namespace : dict, optional
+            As in :meth:`simulate`.
+
+        Returns
+        -------
+        str
+            To be printed.
+
+        Raises
+        ------
+        NotImplementedError
+            For what is not supported, by the term that stands in the way.
+        """
+        namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
+        return explain_network(read_network(network, namespace))
 
     def prepare(self, plan: NetworkPlan) -> PreparedNetwork:
         """A plan, packed for the backend that this solver uses."""

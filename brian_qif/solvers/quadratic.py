@@ -1,15 +1,16 @@
-"""Quadratic neurons with tau_m = 2 tau_s in projective coordinates (docs/mathematics.md, "QIF without infinities").
+"""Quadratic neurons in projective coordinates (docs/mathematics.md, "QIF without infinities").
 
-The state of a group is an array of three rows, p, q and I, with v = p/q. A spike is a zero of q; passing through it
-is the reset from plus to minus infinity. Only the ratio p/q matters, so (p, q) may be rescaled at will, and the loss
-is homogeneous of degree 0 in it.
+The state of a group is an array of rows: p, q with v = p/q, and one row per synaptic current. A spike at infinity is
+a zero of q; passing through it is the reset from plus to minus infinity. Only the ratio p/q matters, so (p, q) may be
+rescaled at will, and the loss is homogeneous of degree 0 in it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plan.network_plan import NeuronNode
+from brian_qif.plan.network_plan import VOLTAGE, NeuronNode
+from brian_qif.solvers.sweeps import ModelSlopes
 
 # Steps are limited so that |I r^2| <= 1: the zeros of q are then more than one step apart (sqrt(I) r < pi).
 LARGEST_PHASE = 1.0
@@ -37,28 +38,44 @@ def stumpff_slope(z: np.ndarray) -> np.ndarray:
     return np.where(small, series, (cosine - ratio) / (2 * np.where(small, 1.0, z)))
 
 
-class QuadraticNeurons:
-    """Flow, spikes and adjoints of one group of QIF neurons."""
+def has_closed_form(node: NeuronNode) -> bool:
+    """Whether the flow is that of one current with tau_m = 2 tau_s, without a drive, and spikes at infinity."""
+    return (
+        len(node.currents) == 1
+        and bool(np.all(node.tau_m == 2 * node.tau_s[0]))
+        and not np.any(node.drive)
+        and node.spikes_at_infinity
+    )
+
+
+class ProjectiveNeurons:
+    """What all quadratic neurons share: coordinates, arrivals, and spikes at infinity."""
 
     def __init__(self, node: NeuronNode):
         self.node = node
+        self.count = len(node.currents)
+        self.tau_m = np.broadcast_to(node.tau_m, node.size)
+        self.tau_s = np.broadcast_to(node.tau_s, (self.count, node.size))
 
     def initial_state(self) -> np.ndarray:
         v = self.node.v
         large = np.abs(v) > 1
-        p = np.where(large, 1.0, v)
-        q = np.where(large, 1 / np.where(large, v, 1.0), 1.0)
-        return np.array([p, q, self.node.current])
+        p = np.where(large, np.sign(v), v)
+        q = np.where(large, 1 / np.where(large, np.abs(v), 1.0), 1.0)
+        return np.array([p, q, *self.node.currents])
 
     def voltage(self, state: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):
             return state[0] / state[1]
 
-    def steps_needed(self, state: np.ndarray, step: float) -> int:
-        """Into how many equal parts a step is cut so that the first of them holds at most one spike per neuron."""
-        scaled = step / self.node.tau_m
-        strongest = np.sqrt(np.max(np.abs(state[2]), initial=0.0) / LARGEST_PHASE)
-        return max(1, int(np.ceil(scaled / LONGEST_STEP)), int(np.ceil(scaled * strongest)))
+    def currents(self, state: np.ndarray) -> np.ndarray:
+        return state[2 : 2 + self.count]
+
+    def seed_voltage(self, state: np.ndarray, adjoint: np.ndarray, seed: np.ndarray) -> None:
+        """Add the slope of a loss with respect to the voltage; one that it does not look at may be infinite."""
+        used = seed != 0
+        adjoint[0, used] += seed[used] / state[1, used]
+        adjoint[1, used] -= seed[used] * state[0, used] / state[1, used] ** 2
 
     def rescale(self, state: np.ndarray) -> np.ndarray:
         """Multiply (p, q) of every neuron by a power of two, in place; returns the factors."""
@@ -66,6 +83,86 @@ class QuadraticNeurons:
         factors = np.ldexp(1.0, -exponent)
         state[:2] *= factors
         return factors
+
+    def _free(self, state: np.ndarray) -> np.ndarray:
+        """1, or 0 while a refractory neuron is held."""
+        return np.ones(self.node.size)
+
+    def zero_crossed(self, state: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Neurons whose q has a zero within the step; q = 0 at its start is the last spike."""
+        return np.flatnonzero((state[1] * after[1] < 0) | ((after[1] == 0) & (state[1] != 0)))
+
+    def spike(self, state: np.ndarray, neuron: int) -> None:
+        state[1, neuron] = 0.0
+
+    def above_threshold(self, state: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """No arrival lifts a voltage to infinity."""
+        return targets[:0]
+
+    def arrive(self, state: np.ndarray, port: int, targets: np.ndarray, weights: np.ndarray) -> None:
+        if port == VOLTAGE:
+            np.add.at(state[0], targets, weights * state[1, targets])
+        else:
+            np.add.at(state[2 + port], targets, weights)
+
+    def spike_adjoint(self, state, neuron: int, adjoint, seed: float, slopes: ModelSlopes | None) -> None:
+        """At q = 0, dt = tau_m dq/p; the neuron's own trajectory is smooth through its spike."""
+        adjoint[1, neuron] += seed * self.tau_m[neuron] / state[0, neuron]
+
+    def arrival_adjoint(self, port: int, adjoint: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> None:
+        """Through v + w = (p + w q)/q."""
+        if port == VOLTAGE:
+            np.add.at(adjoint[1], targets, weights * adjoint[0, targets])
+
+    def arrival_slopes(self, state: np.ndarray, port: int, adjoint: np.ndarray, targets: np.ndarray, weights):
+        """Slope of the loss with respect to the time of an arrival; the adjoint is that after it."""
+        p, q = state[:2, targets]
+        free = self._free(state)[targets]
+        if port == VOLTAGE:
+            # f before, carried through the jump, minus f after: the arrival adds w q to p.
+            current = np.sum(self.currents(state)[:, targets], axis=0) + self._drive(targets)
+            before_p, before_q = current * q - p, -p
+            after_p, after_q = current * q - (p + weights * q), -(p + weights * q)
+            moved_p = before_p + weights * before_q
+            moved = adjoint[0, targets] * (moved_p - after_p) + adjoint[1, targets] * (before_q - after_q)
+            return free * moved / self.tau_m[targets]
+        by_current = adjoint[2 + port, targets] / self.tau_s[port, targets]
+        return weights * (by_current - free * q * adjoint[0, targets] / self.tau_m[targets])
+
+    def weight_slopes(self, state: np.ndarray, port: int, adjoint: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Slope of the loss with respect to what an arrival adds."""
+        if port == VOLTAGE:
+            return self._free(state)[targets] * adjoint[0, targets] * state[1, targets]
+        return adjoint[2 + port, targets]
+
+    def _drive(self, targets):
+        return np.broadcast_to(self.node.drive, self.node.size)[targets]
+
+    def initial_slopes(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Through the chart in which the state began: (v, 1) or (1, 1/v) up to the sign."""
+        v = self.node.v
+        large = np.abs(v) > 1
+        inverse = 1 / np.where(large, v, 1.0)
+        by_v = np.where(large, -adjoint[1] * inverse**2 * np.sign(v), adjoint[0])
+        return by_v, self.currents(adjoint).copy()
+
+    def rate_slopes(self, state: np.ndarray, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Adjoint times the derivative of the vector field by tau_m, by each tau_s, and by the drive."""
+        p, q = state[:2]
+        total = np.sum(self.currents(state), axis=0) + self.node.drive
+        by_tau_m = -(adjoint[0] * (total * q - p) - adjoint[1] * p) / self.node.tau_m**2
+        by_tau_s = self.currents(adjoint) * self.currents(state) / self.node.tau_s**2
+        return by_tau_m, by_tau_s, adjoint[0] * q / self.node.tau_m
+
+
+class QuadraticNeurons(ProjectiveNeurons):
+    """Flow, spikes and adjoints of QIF neurons with tau_m = 2 tau_s that spike at infinity: the closed form."""
+
+    def steps_needed(self, state: np.ndarray, step: float) -> int:
+        """Into how many equal parts a step is cut so that the first of them holds at most one spike per neuron."""
+        scaled = step / self.tau_m
+        most = np.max(scaled / LONGEST_STEP, initial=1.0)
+        return int(np.ceil(max(most, np.max(scaled * np.sqrt(np.abs(state[2]) / LARGEST_PHASE), initial=0.0))))
 
     # -- forward ---------------------------------------------------------------------------------------------
 
@@ -78,11 +175,10 @@ class QuadraticNeurons:
         )
 
     def crossings(self, state: np.ndarray, after: np.ndarray, step: float) -> dict[int, float]:
-        """Time of the zero of q for each neuron that has one within the step; q = 0 at its start is the last spike."""
-        crossed = (state[1] * after[1] < 0) | ((after[1] == 0) & (state[1] != 0))
-        return {int(neuron): self._zero(*state[:, neuron]) for neuron in np.flatnonzero(crossed)}
+        """Time of the zero of q for each neuron that has one within the step."""
+        return {int(n): self._zero(n, *state[:, n]) for n in self.zero_crossed(state, after)}
 
-    def _zero(self, p: float, q: float, current: float) -> float:
+    def _zero(self, neuron: int, p: float, q: float, current: float) -> float:
         """tan(w r) = w q/p with w = sqrt(I); artanh for I < 0."""
         root = np.sqrt(abs(current))
         if current > 0:
@@ -92,13 +188,7 @@ class QuadraticNeurons:
             r = np.arctanh(root * q / p) / root
         else:
             r = q / p
-        return -self.node.tau_m * np.log1p(-r)
-
-    def spike(self, state: np.ndarray, neuron: int) -> None:
-        state[1, neuron] = 0.0
-
-    def arrive(self, state: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> None:
-        np.add.at(state[2], targets, weights)
+        return -self.tau_m[neuron] * np.log1p(-r)
 
     # -- adjoint ---------------------------------------------------------------------------------------------
 
@@ -118,18 +208,3 @@ class QuadraticNeurons:
                 decay**2 * slope_current + p_by_current * slope_p + q_by_current * slope_q,
             ]
         )
-
-    def spike_adjoint(self, state: np.ndarray, neuron: int, adjoint: np.ndarray, seed: float) -> None:
-        """At q = 0, dt = tau_m dq/p; the neuron's own trajectory is smooth through its spike."""
-        adjoint[1, neuron] += seed * self.node.tau_m / state[0, neuron]
-
-    def arrival_slopes(self, state: np.ndarray, adjoint: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Slope of the loss with respect to the time of an arrival, per unit of weight."""
-        return adjoint[2, targets] / self.node.tau_s - state[1, targets] * adjoint[0, targets] / self.node.tau_m
-
-    def initial_slopes(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Through the chart in which the state began: (v, 1) or (1, 1/v)."""
-        v = self.node.v
-        large = np.abs(v) > 1
-        inverse = 1 / np.where(large, v, 1.0)
-        return np.where(large, -adjoint[1] * inverse**2, adjoint[0]), adjoint[2].copy()

@@ -15,12 +15,9 @@ class ReferenceNetwork:
     def __init__(self, plan: NetworkPlan):
         self.events = EventNetwork(plan)
 
-    def forward(self, request: Request, stimuli=None, sample_times=()) -> Record:
-        """Simulate one trial; see :class:`~brian_qif.solvers.sweeps.PreparedNetwork`.
-
-        ``sample_times`` (ascending) asks for the states at these times as well: ``record.history.samples``.
-        """
-        return ForwardSweep(self.events, request, stimuli or {}, list(sample_times)).run()
+    def forward(self, request: Request, stimuli=None) -> Record:
+        """Simulate one trial; see :class:`~brian_qif.solvers.sweeps.PreparedNetwork`."""
+        return ForwardSweep(self.events, request, stimuli or {}).run()
 
     def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
         """Carry the seeds back; see :class:`~brian_qif.solvers.sweeps.PreparedNetwork`."""

@@ -9,26 +9,34 @@ import numpy as np
 
 from brian_qif.plan.network_plan import NetworkPlan, NeuronNode
 from brian_qif.solvers.linear import LinearNeurons
-from brian_qif.solvers.quadratic import QuadraticNeurons
+from brian_qif.solvers.quadratic import QuadraticNeurons, has_closed_form
+from brian_qif.solvers.quadratic_series import SeriesQuadraticNeurons
 from brian_qif.solvers.sweeps import Request
 
 BLOCK = 64
 MOST_EVENTS = 10_000_000
 
+# Kinds of events: a long step is cut; a neuron reaches its spike; a spike arrives; an arrival lifts a neuron over its
+# threshold; a refractory period ends; states are read.
+HALT, SPIKE, ARRIVAL, SPIKE_AT_ONCE, RELEASE, SAMPLE = range(6)
+
 
 class Event(NamedTuple):
-    """What happens at ``time``: nothing (``node`` is None), a spike (``neuron`` >= 0) or an arrival.
+    """What happens at ``time``.
 
-    ``node`` and ``spike`` name the spike that happens or that arrives; ``pathway`` and ``fan`` lead to the
-    synapses through which it arrives.
+    ``node`` and ``spike`` name the spike that happens, that arrives or whose refractory period ends; ``neuron`` is that
+    which spikes or is released; ``pathway`` and ``fan`` lead to the synapses through which a spike arrives. A spike
+    at once was caused by the arrival ``cause``. A sample has the number ``spike`` among those of its node.
     """
 
     time: float
+    kind: int = HALT
     node: int | None = None
     spike: int = -1
     neuron: int = -1
     pathway: int = -1
     fan: int = -1
+    cause: Event | None = None
 
 
 @dataclass
@@ -49,16 +57,19 @@ class ComponentHistory:
                 network.neurons[k].rescale(state)
 
 
+def neurons_of(node: NeuronNode):
+    """Flow, spikes and adjoints of a group: in closed form where there is one."""
+    if node.kind != "qif":
+        return LinearNeurons(node)
+    return QuadraticNeurons(node) if has_closed_form(node) else SeriesQuadraticNeurons(node)
+
+
 class EventNetwork:
     """A plan with the flow of its groups, and what events do to their states."""
 
     def __init__(self, plan: NetworkPlan):
         self.plan = plan
-        self.neurons = {
-            k: (QuadraticNeurons if node.kind == "qif" else LinearNeurons)(node)
-            for k, node in enumerate(plan.nodes)
-            if isinstance(node, NeuronNode)
-        }
+        self.neurons = {k: neurons_of(node) for k, node in enumerate(plan.nodes) if isinstance(node, NeuronNode)}
         self.outgoing = {
             k: [n for n, pathway in enumerate(plan.pathways) if pathway.source == k] for k in range(len(plan.nodes))
         }
@@ -68,18 +79,28 @@ class EventNetwork:
         for k in self.outgoing[node]:
             pathway = self.plan.pathways[k]
             for fan in range(pathway.fan_pointer[unit], pathway.fan_pointer[unit + 1]):
-                yield Event(time + pathway.fan_delay[fan], node, spike, pathway=k, fan=fan)
+                yield Event(time + pathway.fan_delay[fan], ARRIVAL, node, spike, pathway=k, fan=fan)
+
+    def refractory(self, node: int, neuron: int) -> float:
+        """The refractory period of a neuron, in seconds."""
+        periods = self.plan.nodes[node].refractory
+        return float(periods[neuron % periods.size])
 
     def apply(self, event: Event, states: dict[int, np.ndarray]) -> None:
         """Change the states by what happens at an event."""
-        if event.fan >= 0:
-            pathway = self.plan.pathways[event.pathway]
-            synapses = self.synapses(event)
-            self.neurons[pathway.target].arrive(
-                states[pathway.target], pathway.post[synapses], pathway.weights[synapses]
-            )
-        elif event.neuron >= 0:
+        if event.kind == ARRIVAL:
+            pathway, synapses = self.plan.pathways[event.pathway], self.synapses(event)
+            self.arrive(pathway, synapses, states[pathway.target])
+        elif event.kind == SPIKE:
             self.neurons[event.node].spike(states[event.node], event.neuron)
+        elif event.kind == SPIKE_AT_ONCE:
+            self.neurons[event.node].spike_at_once(states[event.node], event.neuron)
+        elif event.kind == RELEASE:
+            self.neurons[event.node].release(states[event.node], event.neuron)
+
+    def arrive(self, pathway, synapses, state: np.ndarray) -> None:
+        """A spike arrives through some synapses of a pathway."""
+        self.neurons[pathway.target].arrive(state, pathway.port, pathway.post[synapses], pathway.weights[synapses])
 
     def synapses(self, event: Event) -> np.ndarray:
         """The synapses of the fan through which a spike arrives."""
@@ -96,4 +117,3 @@ class TrialHistory:
 
     request: Request
     components: list[ComponentHistory]
-    samples: dict[int, list[np.ndarray]]

@@ -12,9 +12,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from brian_qif.plan.network_plan import SourceNode
-from brian_qif.solvers.reference_events import ComponentHistory, Event, EventNetwork, TrialHistory
-from brian_qif.solvers.sweeps import Record, Request
+from brian_qif.plan.network_plan import VOLTAGE, SourceNode
+from brian_qif.solvers.reference_events import (
+    ARRIVAL,
+    RELEASE,
+    SAMPLE,
+    SPIKE,
+    SPIKE_AT_ONCE,
+    ComponentHistory,
+    Event,
+    EventNetwork,
+    TrialHistory,
+)
+from brian_qif.solvers.sweeps import Record, Request, check_request
 
 
 @dataclass
@@ -25,14 +35,41 @@ class SpikeList:
     units: list[int] = field(default_factory=list)
 
 
+class Agenda:
+    """What is known to happen to a component, earliest first; at one time, samples after all else, the end last."""
+
+    def __init__(self):
+        self._heap, self._count = [], 0
+
+    def add(self, event: Event, rank: int = 0) -> None:
+        heapq.heappush(self._heap, (event.time, rank, self._count, event))
+        self._count += 1
+
+    def next(self) -> Event:
+        return self._heap[0][3]
+
+    def pop(self) -> None:
+        heapq.heappop(self._heap)
+
+    def __bool__(self):
+        return bool(self._heap)
+
+    def anything_else_at(self, time: float) -> bool:
+        """Whether something but a sample or the end comes at this time."""
+        return bool(self._heap) and self._heap[0][0] <= time and self._heap[0][1] == 0
+
+
 class ForwardSweep:
     """One forward sweep."""
 
-    def __init__(self, network: EventNetwork, request: Request, stimuli, sample_times):
+    def __init__(self, network: EventNetwork, request: Request, stimuli):
         self.network, self.plan, self.request = network, network.plan, request
+        check_request(self.plan, request)
         self.end = self.plan.start + request.duration
-        self.sample_times = sample_times
-        self.samples: dict[int, list[np.ndarray]] = {k: [] for k in network.neurons}
+        self.samples = {
+            k: np.empty((len(times), 1 + len(self.plan.nodes[k].currents), self.plan.nodes[k].size))
+            for k, times in request.samples.items()
+        }
         self.spikes = [SpikeList() for _ in self.plan.nodes]
         self.averages = {k: np.zeros(self.plan.nodes[k].size) for k in request.averages}
         for k, node in enumerate(self.plan.nodes):
@@ -47,20 +84,24 @@ class ForwardSweep:
             [np.array(spikes.times, dtype=float) for spikes in self.spikes],
             [np.array(spikes.units, dtype=np.int64) for spikes in self.spikes],
             self.averages,
-            TrialHistory(self.request, histories, self.samples),
+            TrialHistory(self.request, histories),
+            self.samples,
         )
 
-    def _queue(self, members) -> list[tuple[float, int, Event]]:
-        """All that is known to happen to a component, as a heap: arrivals, times of interest, the end."""
-        events = []
+    def _agenda(self, members) -> Agenda:
+        """All that is known to happen to a component: arrivals, samples, the end."""
+        agenda, heard = Agenda(), []
         for k, spikes in enumerate(self.spikes):
             if k not in members:
                 for spike, (time, unit) in enumerate(zip(spikes.times, spikes.units, strict=True)):
-                    events += self._heard(members, k, spike, time, unit)
-        # After the arrivals, so that a sample at the time of an arrival sees its effect.
-        events += [Event(time) for time in (*self.sample_times, self.end)]
-        events.sort(key=lambda event: event.time)
-        return [(event.time, position, event) for position, event in enumerate(events)]
+                    heard += self._heard(members, k, spike, time, unit)
+        for event in sorted(heard, key=lambda event: event.time):
+            agenda.add(event)
+        for k in members:
+            for number, time in enumerate(self.request.samples.get(k, ())):
+                agenda.add(Event(time, SAMPLE, k, number), rank=1)
+        agenda.add(Event(self.end), rank=2)
+        return agenda
 
     def _heard(self, members, node, spike, time, unit) -> list[Event]:
         """Arrivals of a spike within the component and the trial."""
@@ -73,23 +114,59 @@ class ForwardSweep:
     def _run_component(self, members) -> ComponentHistory:
         history = ComponentHistory(members)
         states = {k: self.network.neurons[k].initial_state() for k in members}
-        queue = self._queue(members)
-        time, pushed = self.plan.start, len(queue)
-        while queue:
-            upcoming = queue[0][2]
+        agenda, time = self._agenda(members), self.plan.start
+        lifted: dict[tuple[int, int], Event] = {}  # neurons that an arrival just now lifted, and the arrival
+        while agenda:
+            upcoming = agenda.next()
             happening, states = self._advance(members, states, time, upcoming, history)
             time = happening[0].time
             if happening[0] is upcoming:
-                heapq.heappop(queue)
-                if upcoming.node is None and len(self.sample_times):
-                    for k in members:
-                        self.samples[k].append(states[k].copy())
-            for event in happening:
-                if event.neuron >= 0:
-                    for arrival in self._heard(members, event.node, event.spike, event.time, event.neuron):
-                        heapq.heappush(queue, (arrival.time, pushed, arrival))
-                        pushed += 1
+                agenda.pop()
+                if upcoming.kind == SAMPLE:
+                    self._sample(upcoming, states)
+                lifted |= self._lifted_by(upcoming)
+            while lifted and not agenda.anything_else_at(time):
+                at_once = self._spikes_at_once(states, lifted, time, history)
+                if not at_once:
+                    lifted = {}
+                happening += at_once
+                self._follow(members, at_once, agenda)
+            self._follow(members, [e for e in happening if e.kind == SPIKE], agenda)
         return history
+
+    def _follow(self, members, spikes, agenda) -> None:
+        """What spikes lead to: arrivals, and the end of the refractory period."""
+        for event in spikes:
+            for arrival in self._heard(members, event.node, event.spike, event.time, event.neuron):
+                agenda.add(arrival)
+            period = self.network.refractory(event.node, event.neuron)
+            if 0 < period < self.end - event.time:
+                agenda.add(Event(event.time + period, RELEASE, event.node, event.spike, event.neuron))
+
+    def _lifted_by(self, event: Event) -> dict[tuple[int, int], Event]:
+        if event.kind != ARRIVAL or self.plan.pathways[event.pathway].port != VOLTAGE:
+            return {}
+        pathway, synapses = self.plan.pathways[event.pathway], self.network.synapses(event)
+        excitatory = synapses[pathway.weights[synapses] > 0]
+        return {(pathway.target, int(neuron)): event for neuron in pathway.post[excitatory]}
+
+    def _spikes_at_once(self, states, lifted, time, history) -> list[Event]:
+        """Spikes of the neurons that stand above their threshold now that all arrivals of this time are in."""
+        found = []
+        for k in {node for node, _ in lifted}:
+            targets = np.array([neuron for node, neuron in lifted if node == k])
+            for neuron in self.network.neurons[k].above_threshold(states[k], targets):
+                spike = self._new_spike(k, int(neuron), time)
+                event = spike._replace(kind=SPIKE_AT_ONCE, cause=lifted[k, int(neuron)])
+                history.open_block(self.network, states)
+                history.events.append(event)
+                self.network.apply(event, states)
+                found.append(event)
+        return found
+
+    def _sample(self, event: Event, states) -> None:
+        neurons, state = self.network.neurons[event.node], states[event.node]
+        self.samples[event.node][event.spike] = [neurons.voltage(state), *neurons.currents(state)]
 
     def _advance(self, members, states, time, upcoming, history):
         """Carry the states to ``upcoming``, or to what happens before it: spikes, or a halt that cuts a long step."""
@@ -129,11 +206,13 @@ class ForwardSweep:
         spikes = self.spikes[node]
         spikes.times.append(time)
         spikes.units.append(neuron)
-        return Event(time, node, len(spikes.times) - 1, neuron)
+        return Event(time, SPIKE, node, len(spikes.times) - 1, neuron)
 
     def _average(self, states, time, step):
         for k, rate in self.request.averages.items():
             if k in states and step > 0:
-                of_v, of_current = self.network.neurons[k].average_coefficients(step, rate)
+                neurons = self.network.neurons[k]
+                of_v, of_current = neurons.average_coefficients(step, rate)
                 weight = np.exp(-rate * (time - self.plan.start))
-                self.averages[k] += weight * (of_v * states[k][0] + of_current * states[k][1])
+                by_current = np.sum(of_current * neurons.currents(states[k]), axis=0)
+                self.averages[k] += weight * (of_v * states[k][0] + by_current)

@@ -8,9 +8,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plan.network_plan import SourceNode
-from brian_qif.solvers.reference_events import BLOCK, EventNetwork
-from brian_qif.solvers.sweeps import Record, Seeds, Slopes, Wanted
+from brian_qif.plan.network_plan import VOLTAGE, SourceNode
+from brian_qif.solvers.reference_events import (
+    ARRIVAL,
+    BLOCK,
+    RELEASE,
+    SAMPLE,
+    SPIKE,
+    SPIKE_AT_ONCE,
+    EventNetwork,
+)
+from brian_qif.solvers.sweeps import ModelSlopes, Record, Seeds, Slopes, Wanted
+
+# Integrals over a step, for slopes by the parameters of a model: sixteen nodes on half a time constant leave rounding.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+_PANEL = 0.5
 
 
 class ReverseSweep:
@@ -20,6 +32,7 @@ class ReverseSweep:
         self.network, self.plan = network, network.plan
         self.history, self.wanted = record.history, wanted
         self.rates, self.average_seeds = self.history.request.averages, seeds.averages
+        self.sample_seeds = seeds.samples
         # Slope with respect to each spike time: the loss's own, to which every arrival adds its share.
         self.spike_slopes = [
             np.array(seeds.spike_times[k], dtype=float) if k in seeds.spike_times else np.zeros(len(times))
@@ -28,6 +41,9 @@ class ReverseSweep:
         self.slopes = Slopes(
             weights={k: np.zeros(len(self.plan.pathways[k].pre)) for k in wanted.weights},
             delays={k: np.zeros(len(self.plan.pathways[k].pre)) for k in wanted.delays},
+            models={
+                k: ModelSlopes.zeros(self.plan.nodes[k].size, len(self.plan.nodes[k].currents)) for k in wanted.models
+            },
         )
 
     def run(self) -> Slopes:
@@ -67,32 +83,80 @@ class ReverseSweep:
 
     def _reverse_event(self, event, states, adjoints):
         """``states`` are those just before the event; adjoints are changed in place."""
-        if event.fan >= 0:
+        if event.kind == ARRIVAL:
             self._reverse_arrival(event, states, adjoints)
-        elif event.neuron >= 0:
-            seed = self.spike_slopes[event.node][event.spike] + self._average_slope(event)
-            self.network.neurons[event.node].spike_adjoint(states[event.node], event.neuron, adjoints[event.node], seed)
+            return
+        if event.kind not in (SPIKE, SPIKE_AT_ONCE, RELEASE, SAMPLE):
+            return
+        k, neurons = event.node, self.network.neurons[event.node]
+        state, adjoint, models = states[k], adjoints[k], self.slopes.models.get(k)
+        if event.kind == SPIKE:
+            seed = self.spike_slopes[k][event.spike] + self._average_slope(event)
+            neurons.spike_adjoint(state, event.neuron, adjoint, seed, models)
+        elif event.kind == SPIKE_AT_ONCE:
+            seed = self.spike_slopes[k][event.spike]
+            slope = neurons.spike_at_once_adjoint(state, event.neuron, adjoint, seed, models)
+            self._add_time_slope(event.cause, event.neuron, slope)
+        elif event.kind == RELEASE:
+            slope = neurons.release_adjoint(state, event.neuron, adjoint)
+            self.spike_slopes[k][event.spike] += slope
+            if models is not None:
+                models.refractory[event.neuron] += slope
+        elif k in self.sample_seeds:
+            seed = self.sample_seeds[k][event.spike]
+            neurons.seed_voltage(state, adjoint, seed[0])
+            neurons.currents(adjoint)[...] += seed[1:]
 
     def _average_slope(self, event):
         """A later spike prolongs the part of an averaged voltage before its reset."""
         if event.node not in self.average_seeds:
             return 0.0
-        node = self.plan.nodes[event.node]
+        neurons = self.network.neurons[event.node]
         weight = np.exp(-self.rates[event.node] * (event.time - self.plan.start))
-        return self.average_seeds[event.node][event.neuron] * weight * (node.threshold - node.reset)
+        fall = neurons.threshold[event.neuron] - neurons.reset[event.neuron]
+        return self.average_seeds[event.node][event.neuron] * weight * fall
+
+    def _add_time_slope(self, arrival, neuron, slope):
+        """The slope with respect to the time of an arrival at one neuron: its spike's, and its delay's."""
+        self.spike_slopes[arrival.node][arrival.spike] += slope
+        if arrival.pathway in self.wanted.delays:
+            synapses = self.network.synapses(arrival)
+            onto = synapses[self.plan.pathways[arrival.pathway].post[synapses] == neuron]
+            self.slopes.delays[arrival.pathway][onto[-1]] += slope
 
     def _reverse_arrival(self, event, states, adjoints):
         pathway, synapses = self.plan.pathways[event.pathway], self.network.synapses(event)
-        target, targets = pathway.target, pathway.post[synapses]
+        targets = pathway.post[synapses]
+        if pathway.port != VOLTAGE or len(np.unique(targets)) == len(targets):
+            self._reverse_synapses(event, synapses, states[pathway.target], adjoints)
+            return
+        # Synapses of one fan onto the same voltage act one after the other.
+        tape, state = [], states[pathway.target].copy()
+        for synapse in synapses:
+            tape.append((np.array([synapse]), state.copy()))
+            self.network.arrive(pathway, tape[-1][0], state)
+        for synapse, state in reversed(tape):
+            self._reverse_synapses(event, synapse, state, adjoints)
+
+    def _reverse_synapses(self, event, synapses, state, adjoints):
+        pathway = self.plan.pathways[event.pathway]
+        targets, weights = pathway.post[synapses], pathway.weights[synapses]
+        neurons, adjoint = self.network.neurons[pathway.target], adjoints[pathway.target]
         if event.pathway in self.wanted.weights:
-            self.slopes.weights[event.pathway][synapses] += adjoints[target][-1, targets]
-        per_weight = self.network.neurons[target].arrival_slopes(states[target], adjoints[target], targets)
-        by_time = per_weight * pathway.weights[synapses]
+            slopes = neurons.weight_slopes(state, pathway.port, adjoint, targets)
+            self.slopes.weights[event.pathway][synapses] += slopes
+        by_time = neurons.arrival_slopes(state, pathway.port, adjoint, targets, weights)
         if event.pathway in self.wanted.delays:
             self.slopes.delays[event.pathway][synapses] += by_time
         self.spike_slopes[event.node][event.spike] += np.sum(by_time)
+        neurons.arrival_adjoint(pathway.port, adjoint, targets, weights)
 
     def _reverse_flow(self, k, time, step, state, adjoint):
+        if k in self.slopes.models and step > 0:
+            self._add_model_slopes(k, time, step, state, adjoint)
+        return self._adjoint_before(k, time, step, state, adjoint)
+
+    def _adjoint_before(self, k, time, step, state, adjoint):
         neurons = self.network.neurons[k]
         before = neurons.flow_adjoint(state, step, adjoint)
         if k in self.average_seeds and step > 0:
@@ -100,5 +164,21 @@ class ReverseSweep:
             of_v, of_current = neurons.average_coefficients(step, rate)
             weight = np.exp(-rate * (time - self.plan.start)) * self.average_seeds[k]
             before[0] += weight * of_v
-            before[1] += weight * of_current
+            neurons.currents(before)[...] += weight * of_current
         return before
+
+    def _add_model_slopes(self, k, time, step, state, adjoint):
+        """The integral over the step of the adjoint times the derivative of the vector field by each parameter."""
+        neurons, node, slopes = self.network.neurons[k], self.plan.nodes[k], self.slopes.models[k]
+        fastest = min(np.min(node.tau_m), np.min(node.tau_s, initial=np.inf))
+        panels = max(1, int(np.ceil(step / (_PANEL * fastest))))
+        for panel in range(panels):
+            for x, weight in zip(_NODES, _WEIGHTS, strict=True):
+                elapsed = (panel + (1 + x) / 2) * step / panels
+                here = neurons.flow(state, elapsed)
+                after = self._adjoint_before(k, time + elapsed, step - elapsed, here, adjoint)
+                by_tau_m, by_tau_s, by_drive = neurons.rate_slopes(here, after)
+                factor = weight / 2 * step / panels
+                slopes.tau_m += factor * by_tau_m
+                slopes.tau_s += factor * by_tau_s
+                slopes.drive += factor * by_drive

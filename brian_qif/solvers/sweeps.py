@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.plan.network_plan import NetworkPlan, NeuronNode
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,13 @@ class Request:
     """What a run has to deliver.
 
     ``duration`` in seconds. ``averages`` maps the index of a node to a rate b (1/second): deliver the integral
-    of ``v(t) exp(-b (t - start))`` over the trial for each of its neurons (normal form).
+    of ``v(t) exp(-b (t - start))`` over the trial for each of its neurons (normal form). ``samples`` maps the index
+    of a node to ascending times (seconds) at which its state is delivered, just after what happens then.
     """
 
     duration: float
     averages: dict[int, float] = field(default_factory=dict)
+    samples: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass
@@ -31,13 +33,15 @@ class Record:
     """The outcome of a forward sweep, and all that the reverse sweep needs to go back.
 
     ``spike_times`` and ``spike_units``: one array per node of the plan, in time order. ``averages``: one array
-    for each requested node. ``history`` belongs to the backend.
+    for each requested node; ``samples``: for each requested node an array of shape (times, 1 + currents, neurons) with
+    the voltage and the currents. ``history`` belongs to the backend.
     """
 
     spike_times: list[np.ndarray]
     spike_units: list[np.ndarray]
     averages: dict[int, np.ndarray]
     history: object
+    samples: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass
@@ -45,10 +49,17 @@ class Seeds:
     """Derivatives of the loss with respect to what the record delivered.
 
     ``spike_times[node]`` is aligned with ``Record.spike_times[node]``; a node that the loss does not use is absent.
+    ``coordinates[node]`` has the loss's own slopes with respect to ``v_offset``, ``v_scale`` and each
+    ``current_scale``, lists by name, where it is a function of the user's variables; ``weights[pathway]`` and
+    ``models[node]`` are its own slopes by the weights and by fields of `ModelSlopes`. No reverse sweep looks at these.
     """
 
     spike_times: dict[int, np.ndarray] = field(default_factory=dict)
     averages: dict[int, np.ndarray] = field(default_factory=dict)
+    samples: dict[int, np.ndarray] = field(default_factory=dict)
+    coordinates: dict[int, dict[str, list]] = field(default_factory=dict)
+    weights: dict[int, np.ndarray] = field(default_factory=dict)
+    models: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,27 @@ class Wanted:
     delays: frozenset[int] = frozenset()
     spike_times: frozenset[int] = frozenset()
     initial: frozenset[int] = frozenset()
+    models: frozenset[int] = frozenset()
+
+
+@dataclass
+class ModelSlopes:
+    """Derivatives of the loss with respect to the parameters of a neuron node, one per neuron.
+
+    ``tau_s`` has one row per current; parameters that a model does not have keep a slope of zero.
+    """
+
+    tau_m: np.ndarray
+    tau_s: np.ndarray
+    threshold: np.ndarray
+    reset: np.ndarray
+    drive: np.ndarray
+    refractory: np.ndarray
+
+    @classmethod
+    def zeros(cls, size: int, currents: int) -> ModelSlopes:
+        rows = [np.zeros(size) for _ in range(5)]
+        return cls(rows[0], np.zeros((currents, size)), *rows[1:])
 
 
 @dataclass
@@ -67,13 +99,43 @@ class Slopes:
 
     ``weights`` and ``delays``: one value per synapse in the order of the pathway. ``spike_times``: for a source
     node, one value per spike of ``Record.spike_times``. ``initial``: for a neuron node the pair (slope with
-    respect to v, slope with respect to the current).
+    respect to v, slopes with respect to the currents, one row each). ``models``: for a neuron node its `ModelSlopes`.
     """
 
     weights: dict[int, np.ndarray] = field(default_factory=dict)
     delays: dict[int, np.ndarray] = field(default_factory=dict)
     spike_times: dict[int, np.ndarray] = field(default_factory=dict)
     initial: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    models: dict[int, ModelSlopes] = field(default_factory=dict)
+
+
+def check_request(plan: NetworkPlan, request: Request) -> None:
+    """Refuse averages and samples that do not exist.
+
+    Raises
+    ------
+    ValueError
+        For the voltage of a QIF neuron, whose integral over a spike diverges; of a neuron that is refractory; for a
+        source; for a negative or infinite rate.
+    """
+    for k, rate in request.averages.items():
+        node = plan.nodes[k]
+        if not isinstance(node, NeuronNode):
+            raise ValueError(f"'{node.name}' gives spikes and has no voltage to average.")
+        if node.kind == "qif":
+            raise ValueError(
+                f"The voltage of the QIF neurons '{node.name}' has no average: its integral over a spike diverges. "
+                "Average leaky or LIF neurons."
+            )
+        if np.any(node.refractory > 0):
+            raise ValueError(f"The voltage of '{node.name}' is held at times, and its average is not known here.")
+        if not 0 <= rate < np.inf:
+            raise ValueError(f"The rate of the weighted average of '{node.name}' must be 0 or more; it is {rate} /s.")
+    for k, times in request.samples.items():
+        if not isinstance(plan.nodes[k], NeuronNode):
+            raise ValueError(f"'{plan.nodes[k].name}' gives spikes and has no state to read.")
+        if not np.all((times >= plan.start) & (times <= plan.start + request.duration)) or np.any(np.diff(times) < 0):
+            raise ValueError(f"The times at which '{plan.nodes[k].name}' is read lie in the trial and ascend.")
 
 
 class PreparedNetwork(Protocol):

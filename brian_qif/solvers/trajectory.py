@@ -74,22 +74,17 @@ class Trajectory:
         """
         node = self._reading.node(group)
         plan = self._reading.plan
-        form = self._reading.forms.get(node)
-        if form is None or name not in (form.voltage, form.current):
-            known = f"'{form.voltage}' and '{form.current}'" if form else "no state variables"
+        group_read = self._reading.neurons.get(node)
+        if group_read is None or name not in group_read.state_names:
+            known = " and ".join(f"'{x}'" for x in group_read.state_names) if group_read else "no state variables"
             raise ValueError(f"'{plan.nodes[node].name}' has {known}; '{name}' cannot be read.")
         seconds = self._times_within_trial(times)
         order = np.argsort(seconds, kind="stable")
-        network = ReferenceNetwork(plan)
-        record = network.forward(Request(self.duration), self._stimuli, sample_times=seconds[order])
-        states = record.history.samples[node]
-        entry, kernel = plan.nodes[node], network.events.neurons[node]
-        values = np.empty((len(seconds), entry.size))
-        for row, state in zip(order, states, strict=False):
-            if name == form.voltage:
-                values[row] = entry.v_offset + entry.v_scale * kernel.voltage(state)
-            else:
-                values[row] = entry.current_scale * state[-1]
+        request = Request(self.duration, samples={node: seconds[order]})
+        row = group_read.state_names.index(name)
+        samples = ReferenceNetwork(plan).forward(request, self._stimuli).samples[node][:, row]
+        entry, values = plan.nodes[node], np.empty_like(samples)
+        values[order] = entry.v_offset + entry.v_scale * samples if row == 0 else entry.current_scale[row - 1] * samples
         values = values if np.ndim(times) else values[0]
         return Quantity(values, dim=group.variables[name].dim)
 

@@ -34,7 +34,7 @@ class Trainer:
     loss : CrossEntropyLoss
         The loss of one sample; it gets the sample's label.
     parameters : list of VariableView
-        What is learned, such as ``[synapses.w]``.
+        What is learned, such as ``[synapses.w, neurons.tau_m]``; time constants want bounds of the optimiser.
     stimulus : SpikeGeneratorGroup
         The group whose spikes are replaced by those of the samples.
     duration : Quantity
@@ -110,8 +110,9 @@ class Trainer:
         self.clip = None if clip is None else NeuronClip(parameters, clip)
         self.floor, self.augmentation = floor, augmentation
         self._floored = None if floor is None else floor.find(parameters)
-        self._labels = [f"{parameter.group_name}_{parameter.name}" for parameter in parameters]
-        self._dimensions = [parameter.dim for parameter in parameters]
+        self.gradient.check_writable()
+        self._labels = [f"{parameter.owner}_{parameter.name}" for parameter in self.gradient.parameters]
+        self._dimensions = [parameter.dimensions for parameter in self.gradient.parameters]
         self.restart()
 
     def restart(self):

@@ -81,7 +81,7 @@ def perturbed(plan: NetworkPlan, what: str, direction, step: float) -> NetworkPl
             for k, pathway in enumerate(plan.pathways)
         }
         return plan.replacing(pathways=moved)
-    field = {"spike_times": "times", "v": "v", "current": "current"}[what]
+    field = {"spike_times": "times", "v": "v", "current": "currents"}[what]
     nodes = {
         k: replace(node, **{field: getattr(node, field) + step * direction[k]})
         for k, node in enumerate(plan.nodes)
@@ -110,7 +110,7 @@ def test_every_slope_is_that_of_central_differences(what, delays):
     generator = np.random.default_rng(5)
     found = parts(plan, slopes, what)
     scale = {"delays": 1e-3, "spike_times": 1e-3}.get(what, 1.0)
-    direction = {k: scale * generator.uniform(-1, 1, len(values)) for k, values in found.items()}
+    direction = {k: scale * generator.uniform(-1, 1, np.shape(values)) for k, values in found.items()}
     differences = []
     for step in (2e-5, 1e-5):
         ahead, behind = (gradient("cpp", perturbed(plan, what, direction, sign * step)) for sign in (1, -1))
@@ -119,7 +119,7 @@ def test_every_slope_is_that_of_central_differences(what, delays):
                 assert sorted(units) == sorted(expected)
         differences.append((ahead[0] - behind[0]) / (2 * step))
     expected = (4 * differences[1] - differences[0]) / 3
-    slope = sum(np.dot(direction[k], values) for k, values in found.items())
+    slope = sum(np.sum(direction[k] * values) for k, values in found.items())
     assert abs(slope) > 1e-4
     np.testing.assert_allclose(slope, expected, rtol=1e-6, atol=0)
 
@@ -234,7 +234,7 @@ def test_a_pathway_without_synapses_changes_nothing():
 def test_a_silent_network_has_slopes_of_zero():
     plan = mixed_network(0)
     quiet = plan.replacing(
-        nodes={k: replace(plan.nodes[k], v=0 * plan.nodes[k].v, current=0 * plan.nodes[k].v) for k in (1, 2, 3)},
+        nodes={k: replace(plan.nodes[k], v=0 * plan.nodes[k].v, currents=0 * plan.nodes[k].v) for k in (1, 2, 3)},
         pathways={k: pathway.with_values(weights=1e-3 * pathway.weights) for k, pathway in enumerate(plan.pathways)},
     )
     prepared = find_backend("cpp").prepare(quiet)

@@ -168,8 +168,8 @@ class TestMisuse:
 
     def test_a_parameter_without_slope(self, case):
         with pytest.raises(NotImplementedError) as caught:
-            SpikeGradient(case[0], SpikeTimeLoss(case[2], target=1 * ms), [case[2].tau_m])
-        assert str(caught.value).startswith("There is no slope with respect to 'neurons.tau_m'.")
+            SpikeGradient(case[0], SpikeTimeLoss(case[2], target=1 * ms), [case[2].lastspike])
+        assert str(caught.value).startswith("There is no slope with respect to 'neurons.lastspike'.")
 
     def test_a_bare_parameter(self, case):
         with pytest.raises(TypeError, match="parameters is a list of variables"):

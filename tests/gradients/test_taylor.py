@@ -71,9 +71,9 @@ def test_physical_units_pass_the_taylor_test(kind):
 
 
 def test_a_dropped_jump_fails(monkeypatch):
-    def without_jump(self, state, neuron, adjoint, seed):
-        rise = state[1, neuron] - self.node.threshold
-        adjoint[0, neuron] -= seed * self.node.tau_m / rise
+    def without_jump(self, state, neuron, adjoint, seed, slopes):
+        rise = state[1, neuron] - self.threshold[neuron]
+        adjoint[0, neuron] -= seed * self.tau_m[neuron] / rise
 
     monkeypatch.setattr(LinearNeurons, "spike_adjoint", without_jump)
     case = example("lif")
@@ -87,11 +87,11 @@ def test_a_dropped_jump_fails(monkeypatch):
 def test_a_flipped_sign_fails(monkeypatch, kernel, kind, method):
     original = getattr(kernel, method)
 
-    def flipped_spike(self, state, neuron, adjoint, seed):
-        original(self, state, neuron, adjoint, -seed)
+    def flipped_spike(self, state, neuron, adjoint, seed, slopes):
+        original(self, state, neuron, adjoint, -seed, slopes)
 
-    def flipped_arrival(self, state, adjoint, targets):
-        return -original(self, state, adjoint, targets)
+    def flipped_arrival(self, *arguments):
+        return -original(self, *arguments)
 
     monkeypatch.setattr(kernel, method, flipped_spike if method == "spike_adjoint" else flipped_arrival)
     case = example(kind, recurrent=True, delays=True)
@@ -185,4 +185,4 @@ def test_directions_at_a_bound_are_one_sided(backend):
     assert_agrees_with_central_differences(check_gradient(gradient, 40 * ms, directions=3))
     assert np.asarray(gradient(40 * ms)[1][1])[3] == 0
     with pytest.raises(ValueError, match="would become negative .* give the optimiser a lower bound of 0"):
-        gradient.with_values(gradient.read().plan, [np.full(8, -1e-3), gradient.values()[1]])
+        gradient.with_values(gradient.read(), [np.full(8, -1e-3), gradient.values()[1]])

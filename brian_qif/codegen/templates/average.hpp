@@ -32,8 +32,19 @@ static real phi_difference(real u, real w) {
     return mean;
 }
 
-static void average_coefficients(const Node &node, real step, real rate, real &of_v, real &of_current) {
-    const real u = (1 / node.tau_m + rate) * step, w = (1 / node.tau_s + rate) * step;
+static void average_coefficients(const Node &node, int64_t n, real step, real rate, real &of_v, real &of_current) {
+    const real u = (1 / node.tau_m[n] + rate) * step, w = (1 / node.tau_s[n] + rate) * step;
     of_v = step * phi(u);
-    of_current = -step * step / node.tau_m * phi_difference(u, w);
+    of_current = -step * step / node.tau_m[n] * phi_difference(u, w);
+}
+
+// Calls `consume(neuron, of_v, of_current)` for every neuron; the coefficients of a uniform group are computed once.
+template <typename Consumer>
+static void each_average(const Node &node, real step, real rate, Consumer consume) {
+    real of_v, of_current;
+    average_coefficients(node, 0, step, rate, of_v, of_current);
+    for (int64_t n = 0; n < node.size; ++n) {
+        if (!node.uniform) average_coefficients(node, n, step, rate, of_v, of_current);
+        consume(n, of_v, of_current);
+    }
 }

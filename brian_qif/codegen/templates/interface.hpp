@@ -8,6 +8,8 @@ struct Run {
     explicit Run(const Network &network) : trial(network) {
         const size_t nodes = network.nodes.size(), pathways = network.pathways.size();
         gradient.average_seeds.resize(nodes);
+        gradient.sample_seeds.resize(nodes);
+        gradient.models.resize(nodes);
         gradient.weights.resize(pathways);
         gradient.delays.resize(pathways);
         gradient.initial_v.resize(nodes);
@@ -22,18 +24,32 @@ Network *network_create() { return new Network(); }
 void network_destroy(Network *network) { delete network; }
 
 void network_add_source(Network *network, int64_t size) {
-    Node node = Node();
+    Node node;
     node.is_source = true;
     node.size = size;
     network->nodes.push_back(node);
 }
 
-// Eight numbers a line of AVX-512; states are padded to whole lines.
-void network_add_neurons(Network *network, int kind, int spikes, int64_t size, const real *numbers, const real *v,
-                         const real *current) {
-    const int64_t stride = (size + 7) / 8 * 8;
-    network->nodes.push_back(
-        Node{false, spikes != 0, kind, size, stride, numbers[0], numbers[1], numbers[2], numbers[3], v, current});
+// `parameters`: rows of tau_m, tau_s, threshold and reset, one entry per neuron.
+void network_add_neurons(Network *network, int kind, int spikes, int uniform, int64_t size, const real *parameters,
+                         const real *v, const real *current) {
+    Node node;
+    node.spikes = spikes != 0;
+    node.uniform = uniform != 0;
+    node.kind = kind;
+    node.size = size;
+    node.stride = (size + LINE - 1) / LINE * LINE;
+    node.v = v;
+    node.current = current;
+    for (std::vector<real> *row : {&node.tau_m, &node.tau_s, &node.threshold, &node.reset}) {
+        row->assign(parameters, parameters + size);
+        row->resize(node.stride, parameters[size - 1]);
+        parameters += size;
+    }
+    node.fastest_tau_m = *std::min_element(node.tau_m.begin(), node.tau_m.end());
+    node.slowest_tau_m = *std::max_element(node.tau_m.begin(), node.tau_m.end());
+    node.fastest_tau_s = *std::min_element(node.tau_s.begin(), node.tau_s.end());
+    network->nodes.push_back(std::move(node));
 }
 
 void network_add_pathway(Network *network, int source, int target, const int64_t *fan_pointer, const int64_t *fan_start,
@@ -53,6 +69,12 @@ void run_destroy(Run *run) { delete run; }
 void run_set_source(Run *run, int node, int64_t count, const real *times, const int64_t *units) {
     run->trial.spikes[node].times.assign(times, times + count);
     run->trial.spikes[node].units.assign(units, units + count);
+}
+
+// Times at which the state of a node is read, ascending.
+void run_set_samples(Run *run, int node, int64_t count, const real *times) {
+    run->trial.sample_times[node].assign(times, times + count);
+    run->trial.samples[node].assign(2 * count * run->trial.network.nodes[node].size, real(0));
 }
 
 // `rates`: one per node, NaN where no average is wanted.
@@ -84,6 +106,10 @@ void run_read_average(const Run *run, int node, real *values) {
     std::copy(run->trial.averages[node].begin(), run->trial.averages[node].end(), values);
 }
 
+void run_read_samples(const Run *run, int node, real *values) {
+    std::copy(run->trial.samples[node].begin(), run->trial.samples[node].end(), values);
+}
+
 // `seeds` may be null; one value per spike.
 void run_seed_spikes(Run *run, int node, const real *seeds) {
     SpikeList &list = run->trial.spikes[node];
@@ -94,6 +120,8 @@ void run_seed_spikes(Run *run, int node, const real *seeds) {
 }
 
 void run_seed_average(Run *run, int node, const real *seeds) { run->gradient.average_seeds[node] = seeds; }
+void run_seed_samples(Run *run, int node, const real *seeds) { run->gradient.sample_seeds[node] = seeds; }
+void run_want_model(Run *run, int node, real *slopes) { run->gradient.models[node] = slopes; }
 void run_want_pathway(Run *run, int pathway, real *weights, real *delays) {
     run->gradient.weights[pathway] = weights;
     run->gradient.delays[pathway] = delays;

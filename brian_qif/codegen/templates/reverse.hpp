@@ -2,9 +2,10 @@
 // checkpoint with the arithmetic of the forward sweep.
 
 struct Gradient {
-    std::vector<const real *> average_seeds;  // by node; null where there are none
+    std::vector<const real *> average_seeds, sample_seeds;  // by node; null where there are none
     std::vector<real *> weights, delays;      // by pathway, in the order of its fans; null where not wanted
     std::vector<real *> initial_v, initial_current;
+    std::vector<real *> models;  // by node: rows of tau_m, tau_s, threshold, reset; null where not wanted
     std::vector<char> wanted_times;  // by node: slopes of the spike times of sources
 };
 
@@ -14,8 +15,9 @@ struct ReverseSweep {
     Component component;
     const History &history;
     Gradient &gradient;
-    std::vector<real> tape, adjoint, earlier, scales;
+    std::vector<real> tape, adjoint, earlier, scales, midway, of_midway;
     std::vector<Step> steps;
+    GroupStep step;
 
     ReverseSweep(Trial &trial, size_t index, Gradient &gradient)
         : trial(trial), network(trial.network), component(network, network.components[index]),
@@ -45,8 +47,8 @@ struct ReverseSweep {
             if (length > 0) {
                 component.flow(length, state(position), state(position + 1));
                 component.decay_bounds();
-                std::copy(component.steps.begin(), component.steps.end(),
-                          steps.begin() + position * component.members.size());
+                for (size_t m = 0; m < component.members.size(); ++m)
+                    steps[position * component.members.size() + m] = component.steps[m].shared;
             } else {
                 std::copy_n(state(position), component.size, state(position + 1));
             }
@@ -94,23 +96,78 @@ struct ReverseSweep {
     void reverse_flow(size_t event, size_t position) {
         for (size_t m = 0; m < component.members.size(); ++m) {
             const size_t offset = component.offsets[m];
-            const Node &group = component.node(m);
-            const Step &step = steps[position * component.members.size() + m];
-            step_back(group, step, state(position) + offset, adjoint.data() + offset, earlier.data() + offset);
-            const real *seed = gradient.average_seeds[component.members[m]];
-            if (seed == nullptr) continue;
-            real of_v, of_current;
-            average_coefficients(group, step.length, trial.rates[component.members[m]], of_v, of_current);
-            const real weight = average_weight(component.members[m], time_before(event));
-            for (int64_t n = 0; n < group.size; ++n) {
-                earlier[offset + n] += weight * of_v * seed[n];
-                earlier[offset + group.stride + n] += weight * of_current * seed[n];
-            }
+            const Step &shared = steps[position * component.members.size() + m];
+            const real when = time_before(event);
+            carry_back(m, when, shared.length, shared.terms, state(position) + offset, earlier.data() + offset);
+            if (gradient.models[component.members[m]] != nullptr) add_model_slopes(m, when, shared, state(position) + offset);
         }
         std::swap(adjoint, earlier);
     }
 
+    // The adjoint of a member before a step, from that after it and from the average over the step.
+    void carry_back(size_t m, real when, real length, int terms, const real *before, real *result) {
+        const Node &group = component.node(m);
+        const int node = component.members[m];
+        step.make(group, length);
+        step.shared.terms = terms;
+        step_back(group, step, before, adjoint.data() + component.offsets[m], result);
+        const real *seed = gradient.average_seeds[node];
+        if (seed == nullptr || length == 0) return;
+        const real weight = average_weight(node, when);
+        each_average(group, length, trial.rates[node], [&](int64_t n, real of_v, real of_current) {
+            result[n] += weight * of_v * seed[n];
+            result[group.stride + n] += weight * of_current * seed[n];
+        });
+    }
+
+    // Integral over a step of the adjoint times the derivative of the vector field by tau_m and tau_s, by Gauss-Legendre:
+    // with five nodes on half a time constant, rounding is what remains.
+    void add_model_slopes(size_t m, real when, const Step &shared, const real *before) {
+        static const real nodes[] = {0, 0.538469310105683091, 0.906179845938663993};
+        static const real weights[] = {0.568888888888888889, 0.478628670499366468, 0.236926885056189088};
+        const Node &group = component.node(m);
+        const int64_t stride = group.stride;
+        real *slopes = gradient.models[component.members[m]];
+        real extent = shared.length / group.fastest_tau_m + shared.length / group.fastest_tau_s;
+        if (group.kind == 1) {
+            real largest = 0;
+            for (int64_t n = 0; n < group.size; ++n) largest = std::max(largest, std::abs(before[2 * stride + n]));
+            extent += 2 * std::sqrt(largest) * shared.length / group.fastest_tau_m;
+        }
+        if (!std::isnan(trial.rates[component.members[m]])) extent += trial.rates[component.members[m]] * shared.length;
+        const real panels = std::max(real(1), std::ceil(2 * extent)), width = shared.length / panels;
+        midway.resize(state_rows(group) * stride);
+        of_midway.resize(midway.size());
+        for (real panel = 0; panel < panels; ++panel)
+            for (int k = -2; k <= 2; ++k) {
+                const real x = k < 0 ? -nodes[-k] : nodes[k];
+                const real elapsed = (panel + (1 + x) / 2) * width;
+                step.make(group, elapsed);
+                step.shared.terms = shared.terms;
+                step_forward(group, step, before, midway.data());
+                carry_back(m, when + elapsed, shared.length - elapsed, shared.terms, midway.data(), of_midway.data());
+                add_rates(group, weights[std::abs(k)] / 2 * width, slopes);
+            }
+    }
+
+    void add_rates(const Node &group, real weight, real *slopes) const {
+        const int64_t stride = group.stride, last = (state_rows(group) - 1) * stride;
+        const real *x = midway.data(), *of = of_midway.data();
+        for (int64_t n = 0; n < group.size; ++n) {
+            const real per_m = 1 / group.tau_m[n], per_s = 1 / group.tau_s[n], current = x[last + n];
+            // tau_m times the rate of change, weighted by the adjoint.
+            const real rate = group.kind == 1 ? of[n] * (current * x[stride + n] - x[n]) - of[stride + n] * x[n]
+                                              : of[n] * (current - x[n]);
+            slopes[n] -= weight * rate * per_m * per_m;
+            slopes[group.size + n] += weight * of[last + n] * current * per_s * per_s;
+        }
+    }
+
     bool reverse_action(const Action &action, const real *states, real when) {
+        if (action.pathway == SAMPLE) {
+            reverse_sample(action, states);
+            return true;
+        }
         real &slope = trial.spikes[action.node].slopes[action.spike];
         if (action.pathway >= 0) {
             reverse_arrival(action, states, slope);
@@ -122,18 +179,44 @@ struct ReverseSweep {
         const real *own = states + component.offsets[m];
         real *of = adjoint.data() + component.offsets[m];
         if (group.kind == 1) {
-            of[group.stride + n] += slope * group.tau_m / own[n];
+            of[group.stride + n] += slope * group.tau_m[n] / own[n];
             return true;
         }
-        const real current = own[group.stride + n], rise = current - group.threshold;
-        if (rise <= GRAZING_SLOPE * std::max(std::abs(current), std::abs(group.threshold)))
+        const real threshold = group.threshold[n], reset = group.reset[n];
+        const real current = own[group.stride + n], rise = current - threshold;
+        if (rise <= GRAZING_SLOPE * std::max(std::abs(current), std::abs(threshold)))
             return trial.fail(GRAZING, action.node, n, when), false;
         // A later spike prolongs the part of an averaged voltage before its reset.
         const real *seed = gradient.average_seeds[action.node];
         real by_time = slope;
-        if (seed != nullptr) by_time += seed[n] * average_weight(action.node, when) * (group.threshold - group.reset);
-        of[n] = (of[n] * (current - group.reset) - by_time * group.tau_m) / rise;
+        if (seed != nullptr) by_time += seed[n] * average_weight(action.node, when) * (threshold - reset);
+        const real by_reset = of[n];
+        of[n] = (by_reset * (current - reset) - by_time * group.tau_m[n]) / rise;
+        if (real *slopes = gradient.models[action.node]) {
+            slopes[2 * group.size + n] -= of[n];
+            slopes[3 * group.size + n] += by_reset;
+        }
         return true;
+    }
+
+    void reverse_sample(const Action &action, const real *states) {
+        const real *seed = gradient.sample_seeds[action.node];
+        if (seed == nullptr) return;
+        const size_t m = component.member_of[action.node];
+        const Node &group = component.node(m);
+        const real *own = states + component.offsets[m];
+        real *of = adjoint.data() + component.offsets[m], *of_current = component.current(m, adjoint.data());
+        seed += 2 * action.spike * group.size;
+        for (int64_t n = 0; n < group.size; ++n) {
+            of_current[n] += seed[group.size + n];
+            if (group.kind == 0) {
+                of[n] += seed[n];
+            } else if (seed[n] != 0) {  // a voltage that the loss does not look at may be infinite
+                const real q = own[group.stride + n];
+                of[n] += seed[n] / q;
+                of[group.stride + n] -= seed[n] * own[n] / (q * q);
+            }
+        }
     }
 
     void reverse_arrival(const Action &action, const real *states, real &slope) {
@@ -156,14 +239,13 @@ struct ReverseSweep {
         }
         if (network.nodes[action.node].is_source && of_delays == nullptr && !gradient.wanted_times[action.node]) return;
         // By the time of arrival: w (adjoint_I/tau_s - adjoint_v/tau_m), and adjoint_v = q adjoint_p.
-        const real per_s = 1 / group.tau_s, per_m = 1 / group.tau_m;
         const real *of_v = adjoint.data() + component.offsets[m];
         const real *q = states + component.offsets[m] + group.stride;
         real total = 0;
         for (int64_t s = 0; s < count; ++s) {
             const int64_t n = first >= 0 ? first + s : pathway.targets[begin + s];
             const real by_v = group.kind == 1 ? q[n] * of_v[n] : of_v[n];
-            const real by_time = pathway.weights[begin + s] * (of_current[n] * per_s - by_v * per_m);
+            const real by_time = pathway.weights[begin + s] * (of_current[n] / group.tau_s[n] - by_v / group.tau_m[n]);
             total += by_time;
             if (of_delays != nullptr) of_delays[begin + s] += by_time;
         }

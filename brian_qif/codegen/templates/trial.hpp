@@ -19,7 +19,10 @@ struct Network {
     std::vector<std::vector<int>> components;
 };
 
-// An arrival through a fan of a pathway, or (pathway = -1) a spike of a neuron; `spike` counts the spikes of the node.
+constexpr int SPIKE = -1, SAMPLE = -2;
+
+// An arrival through a fan of a pathway, a spike of a neuron (pathway = SPIKE), or a reading of the state of a node
+// (pathway = SAMPLE); `spike` counts the spikes or samples of the node.
 struct Action {
     int pathway, node;
     int64_t fan_or_neuron, spike;
@@ -58,6 +61,7 @@ struct Trial {
     std::vector<SpikeList> spikes;
     std::vector<real> rates;  // of weighted averages; NaN where none is wanted
     std::vector<std::vector<real>> averages;
+    std::vector<std::vector<real>> sample_times, samples;  // by node; a sample has the voltages, then the currents
     std::vector<History> histories;
     Outcome outcome = DONE;
     int failed_node = -1;
@@ -66,7 +70,8 @@ struct Trial {
 
     explicit Trial(const Network &network)
         : network(network), spikes(network.nodes.size()), rates(network.nodes.size()),
-          averages(network.nodes.size()), histories(network.components.size()) {}
+          averages(network.nodes.size()), sample_times(network.nodes.size()), samples(network.nodes.size()),
+          histories(network.components.size()) {}
 
     Outcome fail(Outcome reason, int node, int64_t neuron, real time) {
         failed_node = node;
@@ -84,7 +89,7 @@ struct Component {
     std::vector<int> member_of;   // by node; -1 outside
     size_t size = 0;
     std::vector<real> largest_current;  // upper bound of |I| of each member
-    std::vector<Step> steps;            // of the last flow, by member
+    std::vector<GroupStep> steps;       // of the last flow, by member
 
     Component(const Network &network, const std::vector<int> &members)
         : network(network), members(members), member_of(network.nodes.size(), -1), largest_current(members.size()),
@@ -138,7 +143,7 @@ struct Component {
         real most = 1;
         for (size_t m = 0; m < members.size(); ++m)
             if (node(m).kind == 1) {
-                const real scaled = length / node(m).tau_m;
+                const real scaled = length / node(m).fastest_tau_m;
                 if (scaled <= LONGEST_STEP && largest_current[m] * scaled * scaled <= LARGEST_PHASE) continue;
                 most = std::max(most, std::ceil(scaled / LONGEST_STEP));
                 most = std::max(most, std::ceil(scaled * std::sqrt(largest_current[m] / LARGEST_PHASE)));
@@ -149,8 +154,9 @@ struct Component {
     bool flow(real length, const real *before, real *after) {
         bool hit = false;
         for (size_t m = 0; m < members.size(); ++m) {
-            steps[m] = make_step(node(m), length);
-            steps[m].terms = stumpff_terms(largest_current[m] * steps[m].r * steps[m].r);
+            steps[m].make(node(m), length);
+            Step &shared = steps[m].shared;
+            shared.terms = stumpff_terms(largest_current[m] * shared.r * shared.r);
             hit |= step_forward(node(m), steps[m], before + offsets[m], after + offsets[m]);
         }
         return hit;
@@ -159,17 +165,23 @@ struct Component {
     // After the last flow has been accepted.
     void decay_bounds() {
         for (size_t m = 0; m < members.size(); ++m)
-            if (node(m).kind == 1) largest_current[m] *= steps[m].decay_m * steps[m].decay_m;
+            if (node(m).kind == 1) {
+                const Step &shared = steps[m].shared;
+                const real x = shared.length / node(m).slowest_tau_m;
+                const real decay = node(m).uniform ? shared.decay_m : decay_of(x, expm1_ratio(-x));
+                largest_current[m] *= decay * decay;
+            }
     }
 
     void apply(const Action &action, real *state) {
-        if (action.pathway < 0) {
+        if (action.pathway == SAMPLE) return;
+        if (action.pathway == SPIKE) {
             const size_t m = member_of[action.node];
             const Node &group = node(m);
             if (group.kind == 1)
                 state[offsets[m] + group.stride + action.fan_or_neuron] = 0;
             else
-                state[offsets[m] + action.fan_or_neuron] = group.reset;
+                state[offsets[m] + action.fan_or_neuron] = group.reset[action.fan_or_neuron];
             return;
         }
         const Pathway &pathway = network.pathways[action.pathway];
@@ -202,8 +214,8 @@ struct ForwardSweep {
     const Network &network;
     Component component;
     History &history;
-    std::vector<Arrival> known;
-    size_t next_known = 0;
+    std::vector<Arrival> known, readings;
+    size_t next_known = 0, next_reading = 0;
     std::priority_queue<Arrival> pending;
     std::vector<real> before, after, scales;
     std::vector<Crosser> crossers;
@@ -246,6 +258,10 @@ struct ForwardSweep {
         }
         const auto earlier = [](const Arrival &a, const Arrival &b) { return a.time < b.time; };
         if (!std::is_sorted(known.begin(), known.end(), earlier)) std::stable_sort(known.begin(), known.end(), earlier);
+        for (const int k : component.members)
+            for (size_t s = 0; s < trial.sample_times[k].size(); ++s)
+                readings.push_back({trial.sample_times[k][s], 0, Action{SAMPLE, k, 0, int64_t(s)}});
+        std::stable_sort(readings.begin(), readings.end(), earlier);
     }
 
     Outcome run() {
@@ -272,6 +288,7 @@ struct ForwardSweep {
     real next_time() const {
         real upcoming = trial.end;
         if (next_known < known.size()) upcoming = std::min(upcoming, known[next_known].time);
+        if (next_reading < readings.size()) upcoming = std::min(upcoming, readings[next_reading].time);
         if (!pending.empty()) upcoming = std::min(upcoming, pending.top().time);
         return upcoming;
     }
@@ -337,7 +354,7 @@ struct ForwardSweep {
         const Node &group = component.node(crosser.member);
         const size_t offset = component.offsets[crosser.member];
         const real *own = after.data() + offset, *own_before = before.data() + offset;
-        if (group.kind == 0) return own[crosser.neuron] >= group.threshold;
+        if (group.kind == 0) return own[crosser.neuron] >= group.threshold[crosser.neuron];
         const int64_t q = group.stride + crosser.neuron;
         return own_before[q] * own[q] < 0 || (own[q] == 0 && own_before[q] != 0);
     }
@@ -350,7 +367,7 @@ struct ForwardSweep {
             const int64_t n = crosser.neuron;
             const int node = component.members[crosser.member];
             SpikeList &list = trial.spikes[node];
-            const Action action{-1, node, n, int64_t(list.times.size())};
+            const Action action{SPIKE, node, n, int64_t(list.times.size())};
             list.times.push_back(time);
             list.units.push_back(n);
             history.actions.push_back(action);
@@ -362,10 +379,25 @@ struct ForwardSweep {
         }
     }
 
-    // All that arrives now, whoever sent it.
+    // All that arrives now, whoever sent it; then the state is read, unless more is about to arrive.
     void arrive() {
         for (; next_known < known.size() && known[next_known].time <= time; ++next_known) act(known[next_known].action);
         for (; !pending.empty() && pending.top().time <= time; pending.pop()) act(pending.top().action);
+        for (; next_reading < readings.size() && readings[next_reading].time <= time; ++next_reading) {
+            history.actions.push_back(readings[next_reading].action);
+            read(readings[next_reading].action);
+        }
+    }
+
+    void read(const Action &action) {
+        const size_t m = component.member_of[action.node];
+        const Node &group = component.node(m);
+        const real *own = after.data() + component.offsets[m], *input = component.current(m, after.data());
+        real *sample = trial.samples[action.node].data() + 2 * action.spike * group.size;
+        for (int64_t n = 0; n < group.size; ++n) {
+            sample[n] = group.kind == 1 ? own[n] / own[group.stride + n] : own[n];
+            sample[group.size + n] = input[n];
+        }
     }
 
     void act(const Action &action) {
@@ -378,12 +410,12 @@ struct ForwardSweep {
             const int k = component.members[m];
             if (std::isnan(trial.rates[k])) continue;
             const Node &group = component.node(m);
-            real of_v, of_current;
-            average_coefficients(group, length, trial.rates[k], of_v, of_current);
             const real weight = std::exp(-trial.rates[k] * (time - trial.start));
             const real *own = before.data() + component.offsets[m];
-            for (int64_t n = 0; n < group.size; ++n)
-                trial.averages[k][n] += weight * (of_v * own[n] + of_current * own[group.stride + n]);
+            real *averages = trial.averages[k].data();
+            each_average(group, length, trial.rates[k], [&](int64_t n, real of_v, real of_current) {
+                averages[n] += weight * (of_v * own[n] + of_current * own[group.stride + n]);
+            });
         }
     }
 };
