@@ -6,12 +6,13 @@ RESULTS ?= results
 TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
 TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 
-.PHONY: help train data-is-given test test-long docs lint clean
+.PHONY: help train data-is-given test test-long sanitize docs lint clean
 
 help:
 	@echo "make train DATA=folder   train LIF and QIF on recordings, results and a picture in results/"
 	@echo "make test                the whole test suite (BRIAN_QIF_DATA=folder adds the tests on recordings)"
 	@echo "make test-long           the studies of many minutes that make test leaves out (BRIAN_QIF_DATA=folder)"
+	@echo "make sanitize            tests of generated code under the sanitizers of g++"
 	@echo "make docs                build the documentation, executing its pages, into docs/_build/html"
 	@echo "make lint                check style"
 	@echo "make clean               remove the virtual environment and everything built"
@@ -41,6 +42,12 @@ test: $(VENV)/installed-test
 # Studies of many minutes, which make test leaves out: the accuracy of trained networks on the recordings.
 test-long: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m long -s
+
+# Generated code under AddressSanitizer and UndefinedBehaviorSanitizer (g++). Python itself is not checked for leaks.
+sanitize: $(VENV)/installed-test
+	BRIAN_QIF_SANITIZE=1 ASAN_OPTIONS=detect_leaks=0 \
+	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+	  $(BIN)/python -m pytest tests/codegen tests/solvers tests/gradients
 
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html

@@ -16,6 +16,11 @@ prefs.register_preferences(
         docs="Folder for compiled code; empty for a folder 'brian_qif' in the user's cache folder.",
         validator=lambda value: isinstance(value, str),
     ),
+    extra_compile_args=BrianPreference(
+        default=[],
+        docs="Further flags for the compiler of generated code, after its own.",
+        validator=lambda value: isinstance(value, list) and all(isinstance(flag, str) for flag in value),
+    ),
     threads=BrianPreference(
         default=0,
         docs="Samples that are simulated side by side in training; 0 for one per core.",

@@ -20,10 +20,22 @@ from brian_qif.training.datasets import SpikeSample
 _REPETITIONS = 3
 
 
-def measure_speed(neuron="qif", inputs=700, hidden=128, outputs=20, events=8000, samples=64, threads=1, seed=0):
+def measure_speed(
+    neuron="qif",
+    inputs=700,
+    hidden=128,
+    outputs=20,
+    events=8000,
+    samples=64,
+    threads=1,
+    seed=0,
+    recurrent=False,
+    coincident=False,
+):
     """Time a network on samples of random input, through the same path as a training.
 
-    Each sample has ``events`` input spikes at distinct times, uniform over one second, from uniformly drawn units.
+    Each sample has ``events`` input spikes, uniform over one second, from uniformly drawn units, at distinct times or,
+    with ``coincident``, at a quarter as many times, as in the Spiking Heidelberg Digits.
     The input weights are scaled until the hidden neurons fire five spikes each on average. Every figure is the
     median of three passes over all samples, after one that is not counted.
 
@@ -41,6 +53,10 @@ def measure_speed(neuron="qif", inputs=700, hidden=128, outputs=20, events=8000,
         Samples computed at a time.
     seed : int
         Decides input, labels and weights.
+    recurrent : bool
+        Whether the hidden neurons hear each other too.
+    coincident : bool
+        Whether input spikes coincide.
 
     Returns
     -------
@@ -58,11 +74,11 @@ def measure_speed(neuron="qif", inputs=700, hidden=128, outputs=20, events=8000,
     for name, value in {**sizes, "threads": threads}.items():
         if value < 1:
             raise ValueError(f"'{name}' has to be at least 1, not {value}.")
-    batch_of_samples = _random_samples(seed, inputs, outputs, events, samples)
+    batch_of_samples = _random_samples(seed, inputs, outputs, events, samples, coincident)
     # A mean of three standard deviations makes all neurons about equally active.
-    recipe = replace(recipe_of(neuron), initial_spikes=5.0, input_mean=3.0, smoothing=0.0)
+    recipe = replace(recipe_of(neuron), initial_spikes=5.0, input_mean=3.0, smoothing=0.0, recurrent_scale=0.1)
     layers = (inputs, hidden, outputs)
-    trainer = prepare_trainer(neuron, layers, 1 * second, recipe, seed, threads)
+    trainer = prepare_trainer(neuron, layers, 1 * second, recipe, seed, threads, recurrent)
     initialise(trainer, batch_of_samples, layers, recipe, seed)
 
     def passing(reverse):
@@ -78,6 +94,8 @@ def measure_speed(neuron="qif", inputs=700, hidden=128, outputs=20, events=8000,
     return {
         "neuron": neuron,
         **sizes,
+        "recurrent": recurrent,
+        "coincident": coincident,
         "threads": trainer.batch.threads,
         "seed": seed,
         "forward_ms": forward[0],
@@ -100,13 +118,16 @@ def measure_speed(neuron="qif", inputs=700, hidden=128, outputs=20, events=8000,
     }
 
 
-def _random_samples(seed, inputs, outputs, events, samples):
+def _random_samples(seed, inputs, outputs, events, samples, coincident):
     generator = np.random.default_rng([seed, 2])
     drawn = []
     for _ in range(samples):
-        times = np.unique(generator.random(events))
-        while len(times) < events:
-            times = np.unique(np.append(times, generator.random(events - len(times))))
+        distinct = max(1, events // 4) if coincident else events
+        times = np.unique(generator.random(distinct))
+        while len(times) < distinct:
+            times = np.unique(np.append(times, generator.random(distinct - len(times))))
+        if coincident:
+            times = np.sort(generator.choice(times, size=events))
         units = generator.integers(inputs, size=events)
         drawn.append(SpikeSample(times, units, int(generator.integers(outputs)), 0))
     return drawn
@@ -138,6 +159,10 @@ def add_arguments(parser):
         ("seed", 0, "random input and weights"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: %(default)s)")
+    parser.add_argument("--recurrent", action="store_true", help="hidden neurons hear each other too")
+    parser.add_argument(
+        "--coincident", action="store_true", help="input spikes at a quarter as many times, as in the SHD"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 

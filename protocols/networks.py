@@ -23,11 +23,13 @@ class Classifier:
     input_synapses: Synapses
     output_synapses: Synapses
     loss: CrossEntropyLoss
+    recurrent_synapses: Synapses | None = None
 
     @property
     def parameters(self):
-        """The weights from the input to the hidden neurons, and from these to the readout."""
-        return [self.input_synapses.w, self.output_synapses.w]
+        """The weights from the input to the hidden neurons, from these to the readout, and among them if there are."""
+        recurrent = [] if self.recurrent_synapses is None else [self.recurrent_synapses.w]
+        return [self.input_synapses.w, self.output_synapses.w, *recurrent]
 
 
 def build_classifier(
@@ -41,6 +43,7 @@ def build_classifier(
     readout_tau_s=10 * ms,
     weight_time=None,
     gain=1.0,
+    recurrent=False,
 ):
     """Build the network with all-to-all synapses whose weights are zero.
 
@@ -56,6 +59,8 @@ def build_classifier(
         Those of the readout.
     weight_time, gain : Quantity, float
         See `CrossEntropyLoss`.
+    recurrent : bool
+        Whether every hidden neuron hears all others, after 1 ms.
 
     Returns
     -------
@@ -79,12 +84,21 @@ def build_classifier(
     output_synapses = Synapses(hidden, readout, "w : 1", on_pre="I_post += w", name="output_synapses")
     input_synapses.connect()
     output_synapses.connect()
+    parts = [stimulus, hidden, readout, input_synapses, output_synapses]
+    recurrent_synapses = None
+    if recurrent:
+        recurrent_synapses = Synapses(
+            hidden, hidden, "w : 1", on_pre="I_post += w", delay=1 * ms, name="recurrent_synapses"
+        )
+        recurrent_synapses.connect(condition="i != j")
+        parts.append(recurrent_synapses)
     return Classifier(
-        Network(stimulus, hidden, readout, input_synapses, output_synapses),
+        Network(*parts),
         stimulus,
         hidden,
         readout,
         input_synapses,
         output_synapses,
         CrossEntropyLoss(readout, weight_time=weight_time, gain=gain),
+        recurrent_synapses,
     )

@@ -27,6 +27,8 @@ class Recipe:
         smoothed.
     output_scale : float
         The standard deviation of the initial readout weights, times the root of the number of hidden neurons.
+    recurrent_scale : float
+        The same of the weights among hidden neurons, where there are any.
     weight_decay : float
         The share of itself that a weight loses per step.
     floor, lift : float
@@ -49,6 +51,7 @@ class Recipe:
     input_mean: float = 0.0
     smoothing: float = 10.0
     output_scale: float = 0.3
+    recurrent_scale: float = 0.3
     weight_decay: float = 0.0
     floor: float = 1.0
     lift: float = 0.02

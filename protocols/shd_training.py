@@ -37,6 +37,7 @@ def train_on_recordings(
     seed=0,
     threads=None,
     inputs=700,
+    recurrent=False,
     resume=False,
     report=None,
 ):
@@ -53,6 +54,8 @@ def train_on_recordings(
         The model of the hidden neurons. Each has its own `RECIPES` entry.
     hidden, inputs : int
         The number of hidden and of input neurons. The readout has one neuron per class of the training file.
+    recurrent : bool
+        Whether the hidden neurons hear each other too, by weights that are learned.
     epochs : int
         The number of passes through the training file.
     batch_size : int, optional
@@ -95,6 +98,7 @@ def train_on_recordings(
                 "epochs": epochs,
                 "seed": seed,
                 "inputs": inputs,
+                "recurrent": recurrent,
                 "classes": training_set.n_classes,
                 **asdict(recipe),
                 "training_data": fingerprint(train),
@@ -102,7 +106,7 @@ def train_on_recordings(
             }
             folder.claim(settings)
             sizes = (inputs, hidden, training_set.n_classes)
-            trainer = prepare_trainer(neuron, sizes, _trial_duration(training_set), recipe, seed, threads)
+            trainer = prepare_trainer(neuron, sizes, _trial_duration(training_set), recipe, seed, threads, recurrent)
             progress = Progress(report)
             if folder.checkpoint.exists():
                 trainer.load(folder.checkpoint)
@@ -124,7 +128,7 @@ def train_on_recordings(
     return summary
 
 
-def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None):
+def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recurrent=False):
     """The network and its trainer, with all weights still zero.
 
     Parameters
@@ -137,13 +141,13 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None):
         The duration of a trial.
     recipe : Recipe
         Initialisation and training.
-    seed, threads
+    seed, threads, recurrent
         See `train_on_recordings`.
 
     Returns
     -------
     Trainer
-        Its parameters are the weights of the input and of the readout.
+        Its parameters are the weights of the input, of the readout, and among the hidden neurons if there are any.
     """
     classifier = build_classifier(
         neuron,
@@ -153,7 +157,10 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None):
         readout_tau_s=recipe.readout_tau_s * second,
         weight_time=recipe.weight_time * second,
         gain=recipe.gain,
+        recurrent=recurrent,
     )
+    hidden = [recipe.learning_rate, recipe.clip]
+    rate, clip = zip(hidden, [recipe.readout_learning_rate, None], *[hidden] * recurrent, strict=True)
     return Trainer(
         classifier.network,
         classifier.loss,
@@ -161,13 +168,13 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None):
         classifier.stimulus,
         duration,
         optimiser=Adam(
-            learning_rate=[recipe.learning_rate, recipe.readout_learning_rate],
+            learning_rate=list(rate),
             weight_decay=recipe.weight_decay,
         ),
         batch_size=recipe.batch_size,
         seed=seed,
         threads=threads,
-        clip=[recipe.clip, None],
+        clip=list(clip),
         floor=ActivityFloor(classifier.input_synapses.w, minimum=recipe.floor, lift=recipe.lift),
         schedule=CosineSchedule(),
         augmentation=SpikeAugmentation(sizes[0], recipe.shift, recipe.stretch, recipe.jitter),
@@ -197,9 +204,13 @@ def initialise(trainer, samples, sizes, recipe, seed=0):
     chosen = generator.choice(len(samples), size=min(64, len(samples)), replace=False)
     input_weights = draw_weights(generator, inputs, hidden, recipe.input_mean, recipe.smoothing) / inputs
     output_weights = draw_weights(generator, hidden, classes) * recipe.output_scale / math.sqrt(hidden)
+    values = [input_weights.ravel(), output_weights.ravel()]
+    if len(trainer.values) > 2:
+        among = generator.normal(size=trainer.values[2].shape)
+        values.append(among * recipe.recurrent_scale / math.sqrt(hidden))
     values, activity = scale_to_activity(
         trainer.batch,
-        [input_weights.ravel(), output_weights.ravel()],
+        values,
         0,
         "hidden",
         [samples[int(k)] for k in chosen],
@@ -284,6 +295,9 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--inputs", type=int, default=700, metavar="N", help="number of input neurons (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--recurrent", action="store_true", help="hidden neurons hear each other too, by weights that are learned"
     )
     parser.add_argument(
         "--epochs", type=int, default=20, metavar="N", help="passes through the training file (default: %(default)s)"

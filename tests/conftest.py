@@ -8,6 +8,12 @@ from brian2 import BrianLogger, prefs
 
 # Nothing here needs a compiler for Brian2's own code, and networks are made without being run.
 prefs.codegen.target = "numpy"
+if os.environ.get("BRIAN_QIF_SANITIZE"):
+    import brian_qif  # noqa: F401  (registers the preference)
+
+    # The sanitizers' own libraries are preloaded by `make sanitize`.
+    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
+    prefs["brian_qif.extra_compile_args"] = flags
 BrianLogger.suppress_name("unused_brian_object")
 
 

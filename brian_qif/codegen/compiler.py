@@ -80,10 +80,11 @@ def load_library(source: str) -> ctypes.CDLL:
         If there is no compiler, if it fails, or if the cache folder cannot be written.
     """
     compiler = find_compiler()
-    key = hashlib.sha256("\0".join([source, compiler, *FLAGS, _signature(compiler)]).encode()).hexdigest()[:32]
+    flags = [*FLAGS, *prefs["brian_qif.extra_compile_args"]]
+    key = hashlib.sha256("\0".join([source, compiler, *flags, _signature(compiler)]).encode()).hexdigest()[:32]
     library = cache_directory() / f"event_{key}.so"
     if not library.exists():
-        _compile(compiler, source, library)
+        _compile(compiler, flags, source, library)
     return _open(str(library))
 
 
@@ -106,14 +107,14 @@ def _run(command: list[str]) -> str:
     return finished.stdout
 
 
-def _compile(compiler: str, source: str, library: Path) -> None:
+def _compile(compiler: str, flags: list[str], source: str, library: Path) -> None:
     """Compile into a temporary folder of the cache and move the result into place in one step."""
     try:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             path, built = Path(folder) / "event.cpp", Path(folder) / "event.so"
             path.write_text(source, encoding="utf-8")
-            _run([compiler, *FLAGS, str(path), "-o", str(built)])
+            _run([compiler, *flags, str(path), "-o", str(built)])
             os.replace(built, library)
     except OSError as error:
         raise CompilerError(

@@ -65,8 +65,9 @@ class ProjectiveNeurons:
         return np.array([p, q, *self.node.currents])
 
     def voltage(self, state: np.ndarray) -> np.ndarray:
+        """p/q; where q is zero a neuron has just spiked, and v begins at minus infinity."""
         with np.errstate(divide="ignore"):
-            return state[0] / state[1]
+            return np.where(state[1] == 0, -np.inf, state[0] / state[1])
 
     def currents(self, state: np.ndarray) -> np.ndarray:
         return state[2 : 2 + self.count]

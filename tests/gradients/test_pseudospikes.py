@@ -13,6 +13,8 @@ from brian_qif import (
     check_gradient,
 )
 from brian_qif.models import LIFGroup, QIFGroup
+from brian_qif.plan.reader import read_network
+from brian_qif.solvers.sweeps import Request
 from tests.networks import example
 
 DURATION = 40 * ms
@@ -95,6 +97,20 @@ def test_the_loss_has_no_jump_where_a_spike_leaves_the_trial(leaving, delay, bac
     # Two neighbouring numbers: the loss moves by its slope, and by rounding times the size of its terms.
     assert abs(after - before) <= 1e-13 * abs(before) + 10 * np.abs(slope_after @ start) * (high - low)
     assert np.all(np.isfinite(slope_before)) and np.all(np.isfinite(slope_after))
+
+
+def test_a_neuron_that_spikes_at_the_end_begins_at_minus_infinity(backend):
+    """Else the spike would be counted twice: on its way, and by a phase that is full."""
+    network, hidden, *_ = layers(2.0)
+    reading = read_network(network)
+    prepared = EventSolver(backend).prepare(reading.plan)
+    node = reading.node(hidden)
+    record = prepared.forward(Request(0.04))
+    end, neuron = record.spike_times[node][-1], record.spike_units[node][-1]
+    record = prepared.forward(Request(end, samples={node: np.array([end])}))
+    assert record.spike_times[node][-1] == end
+    assert record.samples[node][0, 0, neuron] == -np.inf
+    assert np.all(np.isfinite(np.delete(record.samples[node][0, 0], neuron)))
 
 
 class TestRefusals:

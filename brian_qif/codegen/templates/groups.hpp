@@ -131,10 +131,21 @@ static real time_of_maximum(real tau_m, real tau_s, real v, real current) {
     return (x != 0 ? std::log1p(x) / x : 1) * gap * tau_s;
 }
 
+// Whether v stays clearly below its threshold although it rises at first and has turned by the end (v1, i1). dv^2/dt^2
+// is a sum of two exponentials: if it is negative at both ends it is so between them, and tangents bound v from above.
+static bool stays_below(const Node &node, int64_t n, real v, real current, real v1, real i1, real length) {
+    const real tau_m = node.tau_m[n], start = (current - v) / tau_m, end = (i1 - v1) / tau_m;
+    if (!(start > 0 && end < 0 && current > 0 && -end < i1 / node.tau_s[n])) return false;
+    const real meeting = (v1 - v - end * length) / (start - end);
+    const real margin = 1e-12 * (std::abs(node.threshold[n]) + std::abs(v) + current);
+    return v + start * meeting < node.threshold[n] - margin;
+}
+
 // First upward crossing within a step, by Newton inside a bracket; infinity where there is none.
-static real linear_crossing(const Node &node, int64_t n, real v, real current, real length) {
+static real linear_crossing(const Node &node, int64_t n, real v, real current, real v1, real i1, real length) {
     const real threshold = node.threshold[n], tau_m = node.tau_m[n];
     if (v >= threshold) return 0;
+    if (v1 < threshold && stays_below(node, n, v, current, v1, i1, length)) return INFINITE;
     real low = 0, high = length;
     if (current > v) high = std::min(high, time_of_maximum(tau_m, node.tau_s[n], v, current));
     const auto excess = [&](real time, real &slope) {
@@ -306,7 +317,7 @@ static real crossing_time(const Node &node, const real *before, const real *afte
     }
 {% endif %}
 {% if "linear" in forms %}
-    return linear_crossing(node, n, before[n], before[node.stride + n], length);
+    return linear_crossing(node, n, before[n], before[node.stride + n], after[n], after[node.stride + n], length);
 {% else %}
     return INFINITE;
 {% endif %}

@@ -202,7 +202,7 @@ struct Component {
     }
 };
 
-// A neuron that spikes within a step, and how long after its beginning.
+// A neuron that spikes within a step unless something arrives before, and when.
 struct Crosser {
     size_t member;
     int64_t neuron;
@@ -219,7 +219,7 @@ struct ForwardSweep {
     std::priority_queue<Arrival> pending;
     std::vector<real> before, after, scales;
     std::vector<Crosser> crossers;
-    real time;
+    real time, foreseen = 0;  // all crossings up to `foreseen` are known
 
     ForwardSweep(Trial &trial, size_t index)
         : trial(trial), network(trial.network), component(network, network.components[index]),
@@ -275,8 +275,9 @@ struct ForwardSweep {
             }
             const real upcoming = next_time(), length = upcoming - time, parts = component.parts(length);
             const real target = parts > 1 ? time + length / parts : upcoming;
-            if (!advance(target)) return trial.outcome;
-            if (crossers.empty()) {
+            bool spiked = false;
+            if (!advance(target, spiked)) return trial.outcome;
+            if (!spiked) {
                 history.events.push_back({time, history.actions.size()});
                 if (time == upcoming) arrive();
                 if (time >= trial.end) return close();
@@ -299,27 +300,36 @@ struct ForwardSweep {
         return DONE;
     }
 
-    // Carry the state to a time, or to the first spikes before it; false where the trial fails.
-    bool advance(real target) {
-        crossers.clear();
-        const real length = target - time;
-        if (flow(length)) find_crossers(length);
-        if (crossers.empty()) {
-            accept(target);
-            return true;
-        }
-        real first = length;
-        for (const Crosser &crosser : crossers) {
-            if (!(crosser.time >= 0))
-                return trial.fail(NOT_FINITE, component.members[crosser.member], crosser.neuron, time), false;
-            first = std::min(crosser.time, first);
+    // Carry the state to a time, or to the first spikes before it; false where the trial fails. Crossings that were found
+    // stay what they are until something arrives, so that neurons which spike in one step are searched for once.
+    bool advance(real target, bool &spiked) {
+        real first = earliest();
+        if (!(first <= target)) {
+            crossers.clear();
+            const real length = target - time;
+            if (flow(length)) find_crossers(length);
+            foreseen = target;
+            if (crossers.empty()) {
+                accept(target);
+                return true;
+            }
+            for (const Crosser &crosser : crossers)
+                if (!(crosser.time >= time))
+                    return trial.fail(NOT_FINITE, component.members[crosser.member], crosser.neuron, time), false;
+            first = earliest();
         }
         // The step is the difference of the times that are recorded, so that the reverse sweep repeats it bit by bit.
-        const real moment = std::min(time + first, target);
+        const real moment = std::min(first, target);
         flow(moment - time);
         accept(moment);
         spike(first);
-        return true;
+        return spiked = true;
+    }
+
+    real earliest() const {
+        real first = INFINITE;
+        for (const Crosser &crosser : crossers) first = std::min(first, crosser.time);
+        return first;
     }
 
     bool flow(real length) {
@@ -341,7 +351,7 @@ struct ForwardSweep {
             const Node &group = component.node(m);
             if (!group.spikes) continue;
             const real *own_before = before.data() + component.offsets[m], *own = after.data() + component.offsets[m];
-            const auto found = [&](int64_t n, real when) { crossers.push_back({m, n, when}); };
+            const auto found = [&](int64_t n, real when) { crossers.push_back({m, n, time + when}); };
             if (group.kind == 1)
                 visit_crossings<1>(group, own_before, own, length, found);
             else
@@ -362,8 +372,12 @@ struct ForwardSweep {
     // The first neurons to cross spike now, and all whom rounding lets cross by now: twins spike at the same time.
     void spike(real first) {
         history.events.push_back({time, history.actions.size()});
+        std::vector<Crosser> later;
         for (const Crosser &crosser : crossers) {
-            if (crosser.time > first && !has_crossed(crosser)) continue;
+            if (crosser.time > first && !has_crossed(crosser)) {
+                later.push_back(crosser);
+                continue;
+            }
             const int64_t n = crosser.neuron;
             const int node = component.members[crosser.member];
             SpikeList &list = trial.spikes[node];
@@ -376,13 +390,35 @@ struct ForwardSweep {
                 arrival.order = int64_t(history.actions.size() + pending.size());
                 pending.push(arrival);
             });
+            const real again = next_crossing(crosser);
+            if (again != INFINITE) later.push_back({crosser.member, n, again});
         }
+        crossers.swap(later);
+    }
+
+    // When a neuron that has just spiked does so again before `foreseen`; quadratic neurons spike once in a step.
+    real next_crossing(const Crosser &crosser) const {
+{% if "linear" in forms %}
+        const Node &group = component.node(crosser.member);
+        const real length = foreseen - time;
+        if (group.kind == 0 && length > 0) {
+            const real *own = after.data() + component.offsets[crosser.member] + crosser.neuron;
+            const real v = own[0], current = own[group.stride];
+            const Step step = make_step(group, crosser.neuron, length);
+            const real v1 = step.decay_m * v + step.response * current, i1 = step.decay_s * current;
+            return time + linear_crossing(group, crosser.neuron, v, current, v1, i1, length);
+        }
+{% else %}
+        (void)crosser;
+{% endif %}
+        return INFINITE;
     }
 
     // All that arrives now, whoever sent it; then the state is read, unless more is about to arrive.
     void arrive() {
         for (; next_known < known.size() && known[next_known].time <= time; ++next_known) act(known[next_known].action);
         for (; !pending.empty() && pending.top().time <= time; pending.pop()) act(pending.top().action);
+        crossers.clear();
         for (; next_reading < readings.size() && readings[next_reading].time <= time; ++next_reading) {
             history.actions.push_back(readings[next_reading].action);
             read(readings[next_reading].action);
@@ -395,7 +431,9 @@ struct ForwardSweep {
         const real *own = after.data() + component.offsets[m], *input = component.current(m, after.data());
         real *sample = trial.samples[action.node].data() + 2 * action.spike * group.size;
         for (int64_t n = 0; n < group.size; ++n) {
-            sample[n] = group.kind == 1 ? own[n] / own[group.stride + n] : own[n];
+            // Where q is zero a quadratic neuron has just spiked, and v begins at minus infinity.
+            const real q = group.kind == 1 ? own[group.stride + n] : 1;
+            sample[n] = q == 0 ? -INFINITE : own[n] / q;
             sample[group.size + n] = input[n];
         }
     }
