@@ -27,9 +27,12 @@ from brian_qif.solvers.sweeps import (
 _NOT_FINITE, _TOO_MANY_EVENTS, _GRAZING = 1, 2, 3
 _REALS, _INTEGERS = POINTER(c_double), POINTER(c_int64)
 
+# Updating one neuron by itself costs about as much as this many in a sweep over all (tests/benchmarks/large_sparse.py).
+SPARSE_FACTOR = 100.0
+
 # Result and arguments of each function of templates/interface.hpp.
 _SIGNATURES = {
-    "network_create": (c_void_p, []),
+    "network_create": (c_void_p, [c_double]),
     "network_destroy": (None, [c_void_p]),
     "network_add_source": (None, [c_void_p, c_int64]),
     "network_add_neurons": (None, [c_void_p, c_int, c_int, c_int, c_int64, _REALS, _REALS, _REALS]),
@@ -105,7 +108,7 @@ class CompiledNetwork:
         self.library = _load(plan)
         self.pathways = [_PackedPathway(pathway) for pathway in plan.pathways]
         self._alive: list[np.ndarray] = []  # arrays that the generated code points to
-        self.handle = self.library.network_create()
+        self.handle = self.library.network_create(SPARSE_FACTOR)
         for node in plan.nodes:
             self._add_node(node)
         for pathway, packed in zip(plan.pathways, self.pathways, strict=True):
@@ -165,7 +168,7 @@ class CompiledNetwork:
             )
         if outcome == _TOO_MANY_EVENTS:
             return RuntimeError(
-                f"The trial has more than 10000000 events at {when[0]} s: the network's activity has no bound, or a "
+                f"The trial has too many events to be kept at {when[0]} s: the network's activity has no bound, or a "
                 "current is so strong that every step is tiny."
             )
         return FloatingPointError(f"The state of '{self.plan.nodes[where[0]].name}' is not finite at {when[0]} s.")

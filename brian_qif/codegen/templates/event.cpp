@@ -5,4 +5,5 @@
 {% include "average.hpp" %}
 {% include "trial.hpp" %}
 {% include "reverse.hpp" %}
+{% include "sparse.hpp" %}
 {% include "interface.hpp" %}

@@ -20,7 +20,12 @@ struct Run {
 
 extern "C" {
 
-Network *network_create() { return new Network(); }
+// A component is sparse where `sparse_factor` times the targets of an arrival are fewer than its neurons.
+Network *network_create(real sparse_factor) {
+    Network *network = new Network();
+    network->sparse_factor = sparse_factor;
+    return network;
+}
 void network_destroy(Network *network) { delete network; }
 
 void network_add_source(Network *network, int64_t size) {
@@ -90,8 +95,13 @@ int run_forward(Run *run, real start, real duration, const real *rates) {
         trial.spikes[k].times.clear();
         trial.spikes[k].units.clear();
     }
-    for (size_t c = 0; c < trial.network.components.size(); ++c)
-        if (ForwardSweep(trial, c).run() != DONE) break;
+    for (size_t c = 0; c < trial.network.components.size(); ++c) {
+        const std::vector<int> &members = trial.network.components[c];
+        bool watched = false;  // averages and samples want all neurons at one time
+        for (const int k : members) watched |= !std::isnan(trial.rates[k]) || !trial.sample_times[k].empty();
+        trial.histories[c].sparse = !watched && trial.network.is_sparse(members);
+        if (trial.histories[c].sparse ? SparseForward(trial, c).run() : ForwardSweep(trial, c).run()) break;
+    }
     return trial.outcome;
 }
 
@@ -136,7 +146,9 @@ int run_reverse(Run *run) {
     Trial &trial = run->trial;
     trial.outcome = DONE;
     for (size_t c = trial.network.components.size(); c-- > 0;)
-        if (ReverseSweep(trial, c, run->gradient).run() != DONE) break;
+        if (trial.histories[c].sparse ? SparseReverse(trial, c, run->gradient).run()
+                                      : ReverseSweep(trial, c, run->gradient).run())
+            break;
     return trial.outcome;
 }
 

@@ -9,6 +9,35 @@ struct Gradient {
     std::vector<char> wanted_times;  // by node: slopes of the spike times of sources
 };
 
+// Calls `consume(elapsed, weight)` for the nodes of a Gauss-Legendre rule over a step: with five nodes on half a time
+// constant, rounding is what remains. `largest` bounds |I|, `rate` is that of an average.
+template <typename Consumer>
+static void each_quadrature(const Node &node, real length, real largest, real rate, Consumer consume) {
+    static const real nodes[] = {0, 0.538469310105683091, 0.906179845938663993};
+    static const real weights[] = {0.568888888888888889, 0.478628670499366468, 0.236926885056189088};
+    real extent = length / node.fastest_tau_m + length / node.fastest_tau_s + length * rate;
+    if (node.kind == 1) extent += 2 * std::sqrt(largest) * length / node.fastest_tau_m;
+    const real panels = std::max(real(1), std::ceil(2 * extent)), width = length / panels;
+    for (real panel = 0; panel < panels; ++panel)
+        for (int k = -2; k <= 2; ++k) {
+            const real x = k < 0 ? -nodes[-k] : nodes[k];
+            consume((panel + (1 + x) / 2) * width, weights[std::abs(k)] / 2 * width);
+        }
+}
+
+// Adjoint times the derivative of the vector field by tau_m and tau_s, for one neuron; rows of `x` and `of` are `stride`
+// apart.
+static void add_rate(const Node &node, int64_t n, real weight, const real *x, const real *of, int64_t stride,
+                     real *slopes) {
+    const real per_m = 1 / node.tau_m[n], per_s = 1 / node.tau_s[n];
+    const int64_t last = (state_rows(node) - 1) * stride;
+    const real current = x[last];
+    // tau_m times the rate of change, weighted by the adjoint.
+    const real rate = node.kind == 1 ? of[0] * (current * x[stride] - x[0]) - of[stride] * x[0] : of[0] * (current - x[0]);
+    slopes[n] -= weight * rate * per_m * per_m;
+    slopes[node.size + n] += weight * of[last] * current * per_s * per_s;
+}
+
 struct ReverseSweep {
     Trial &trial;
     const Network &network;
@@ -21,10 +50,11 @@ struct ReverseSweep {
 
     ReverseSweep(Trial &trial, size_t index, Gradient &gradient)
         : trial(trial), network(trial.network), component(network, network.components[index]),
-          history(trial.histories[index]), gradient(gradient), tape((BLOCK + 1) * component.size),
-          adjoint(component.size), earlier(component.size), steps(BLOCK * component.members.size()) {}
+          history(trial.histories[index]), gradient(gradient), adjoint(component.size), earlier(component.size),
+          steps(BLOCK * component.members.size()) {}
 
     Outcome run() {
+        tape.resize((BLOCK + 1) * component.size);
         const size_t blocks = (history.events.size() + BLOCK - 1) / BLOCK;
         for (size_t block = blocks; block-- > 0;)
             if (reverse_block(block) != DONE) return trial.outcome;
@@ -120,47 +150,24 @@ struct ReverseSweep {
         });
     }
 
-    // Integral over a step of the adjoint times the derivative of the vector field by tau_m and tau_s, by Gauss-Legendre:
-    // with five nodes on half a time constant, rounding is what remains.
+    // Integral over a step of the adjoint times the derivative of the vector field by tau_m and tau_s.
     void add_model_slopes(size_t m, real when, const Step &shared, const real *before) {
-        static const real nodes[] = {0, 0.538469310105683091, 0.906179845938663993};
-        static const real weights[] = {0.568888888888888889, 0.478628670499366468, 0.236926885056189088};
         const Node &group = component.node(m);
         const int64_t stride = group.stride;
-        real *slopes = gradient.models[component.members[m]];
-        real extent = shared.length / group.fastest_tau_m + shared.length / group.fastest_tau_s;
-        if (group.kind == 1) {
-            real largest = 0;
+        const real rate = trial.rates[component.members[m]];
+        real *slopes = gradient.models[component.members[m]], largest = 0;
+        if (group.kind == 1)
             for (int64_t n = 0; n < group.size; ++n) largest = std::max(largest, std::abs(before[2 * stride + n]));
-            extent += 2 * std::sqrt(largest) * shared.length / group.fastest_tau_m;
-        }
-        if (!std::isnan(trial.rates[component.members[m]])) extent += trial.rates[component.members[m]] * shared.length;
-        const real panels = std::max(real(1), std::ceil(2 * extent)), width = shared.length / panels;
         midway.resize(state_rows(group) * stride);
         of_midway.resize(midway.size());
-        for (real panel = 0; panel < panels; ++panel)
-            for (int k = -2; k <= 2; ++k) {
-                const real x = k < 0 ? -nodes[-k] : nodes[k];
-                const real elapsed = (panel + (1 + x) / 2) * width;
-                step.make(group, elapsed);
-                step.shared.terms = shared.terms;
-                step_forward(group, step, before, midway.data());
-                carry_back(m, when + elapsed, shared.length - elapsed, shared.terms, midway.data(), of_midway.data());
-                add_rates(group, weights[std::abs(k)] / 2 * width, slopes);
-            }
-    }
-
-    void add_rates(const Node &group, real weight, real *slopes) const {
-        const int64_t stride = group.stride, last = (state_rows(group) - 1) * stride;
-        const real *x = midway.data(), *of = of_midway.data();
-        for (int64_t n = 0; n < group.size; ++n) {
-            const real per_m = 1 / group.tau_m[n], per_s = 1 / group.tau_s[n], current = x[last + n];
-            // tau_m times the rate of change, weighted by the adjoint.
-            const real rate = group.kind == 1 ? of[n] * (current * x[stride + n] - x[n]) - of[stride + n] * x[n]
-                                              : of[n] * (current - x[n]);
-            slopes[n] -= weight * rate * per_m * per_m;
-            slopes[group.size + n] += weight * of[last + n] * current * per_s * per_s;
-        }
+        each_quadrature(group, shared.length, largest, std::isnan(rate) ? 0 : rate, [&](real elapsed, real weight) {
+            step.make(group, elapsed);
+            step.shared.terms = shared.terms;
+            step_forward(group, step, before, midway.data());
+            carry_back(m, when + elapsed, shared.length - elapsed, shared.terms, midway.data(), of_midway.data());
+            for (int64_t n = 0; n < group.size; ++n)
+                add_rate(group, n, weight, midway.data() + n, of_midway.data() + n, stride, slopes);
+        });
     }
 
     bool reverse_action(const Action &action, const real *states, real when) {
@@ -174,26 +181,30 @@ struct ReverseSweep {
             return true;
         }
         const size_t m = component.member_of[action.node];
-        const Node &group = component.node(m);
+        const size_t place = component.offsets[m] + action.fan_or_neuron;
+        return spike_back(action, states + place, slope, when, adjoint.data() + place, component.node(m).stride);
+    }
+
+    // At a spike, from the neuron's state before it and the adjoint after it, whose rows are `stride` apart.
+    bool spike_back(const Action &action, const real *own, real slope, real when, real *of, int64_t stride) {
+        const Node &group = network.nodes[action.node];
         const int64_t n = action.fan_or_neuron;
-        const real *own = states + component.offsets[m];
-        real *of = adjoint.data() + component.offsets[m];
         if (group.kind == 1) {
-            of[group.stride + n] += slope * group.tau_m[n] / own[n];
+            of[stride] += slope * group.tau_m[n] / own[0];
             return true;
         }
         const real threshold = group.threshold[n], reset = group.reset[n];
-        const real current = own[group.stride + n], rise = current - threshold;
+        const real current = own[stride], rise = current - threshold;
         if (rise <= GRAZING_SLOPE * std::max(std::abs(current), std::abs(threshold)))
             return trial.fail(GRAZING, action.node, n, when), false;
         // A later spike prolongs the part of an averaged voltage before its reset.
         const real *seed = gradient.average_seeds[action.node];
         real by_time = slope;
         if (seed != nullptr) by_time += seed[n] * average_weight(action.node, when) * (threshold - reset);
-        const real by_reset = of[n];
-        of[n] = (by_reset * (current - reset) - by_time * group.tau_m[n]) / rise;
+        const real by_reset = of[0];
+        of[0] = (by_reset * (current - reset) - by_time * group.tau_m[n]) / rise;
         if (real *slopes = gradient.models[action.node]) {
-            slopes[2 * group.size + n] -= of[n];
+            slopes[2 * group.size + n] -= of[0];
             slopes[3 * group.size + n] += by_reset;
         }
         return true;

@@ -3,7 +3,7 @@
 #include <queue>
 
 constexpr int BLOCK = 64;
-constexpr size_t MOST_EVENTS = 10000000;
+constexpr size_t MOST_EVENTS = 10000000, MOST_UPDATES = 200000000;
 
 enum Outcome { DONE = 0, NOT_FINITE = 1, TOO_MANY_EVENTS = 2, GRAZING = 3 };
 
@@ -17,6 +17,22 @@ struct Network {
     std::vector<Node> nodes;
     std::vector<Pathway> pathways;
     std::vector<std::vector<int>> components;
+    real sparse_factor = 0;
+
+    // Whether spikes reach so few of a component's neurons that each is better carried by itself.
+    bool is_sparse(const std::vector<int> &members) const {
+        real neurons = 0, synapses = 0, fans = 0;
+        for (const int k : members) {
+            neurons += nodes[k].size;
+            for (const Pathway &pathway : pathways)
+                if (pathway.target == k) {
+                    const int64_t count = pathway.fan_pointer[nodes[pathway.source].size];
+                    fans += count;
+                    synapses += pathway.fan_start[count];
+                }
+        }
+        return fans > 0 && sparse_factor * synapses < neurons * fans;
+    }
 };
 
 constexpr int SPIKE = -1, SAMPLE = -2;
@@ -43,10 +59,28 @@ struct Event {
     size_t first_action;
 };
 
+// Of a sparse component: one neuron is carried over `length` and changed; its state before.
+struct Local {
+    real x[3];  // v and I, or p, q and I
+};
+
+struct Update {
+    real length;
+    Local before;
+};
+
+struct SparseEvent {
+    real time;
+    Action action;
+};
+
 struct History {
     std::vector<Event> events;
     std::vector<Action> actions;
     std::vector<real> checkpoints;  // one state of the component for each block of events
+    bool sparse = false;
+    std::vector<Update> updates;
+    std::vector<SparseEvent> sparse_events;
 };
 
 struct SpikeList {

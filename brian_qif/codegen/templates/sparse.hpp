@@ -1,0 +1,321 @@
+// Large sparse components: every neuron keeps its own time, and a spike costs only its targets. A queue holds what
+// arrives next, another when each neuron will spike if nothing arrives. Of every update the state before it is kept.
+
+struct LocalNeuron {
+    const Node &node;
+    int64_t n;
+
+    int last() const { return node.kind == 1 ? 2 : 1; }
+
+    // Into how many equal parts a step is cut so that the series of the Stumpff functions hold.
+    int parts(const Local &state, real length) const {
+        if (node.kind != 1) return 1;
+        const real scaled = length / node.tau_m[n];
+        const real phase = scaled * std::sqrt(std::abs(state.x[2]) / LARGEST_PHASE);
+        return int(std::max(real(1), std::ceil(std::max(scaled / LONGEST_STEP, phase))));
+    }
+
+    void part(Local &state, const Step &step) const {
+        real *x = state.x;
+{% if "quadratic" in forms %}
+        if (node.kind == 1) return quadratic_flow<10>(x[0], x[1], x[2], step.decay_m, step.r, x[0], x[1], x[2]);
+{% endif %}
+{% if "linear" in forms %}
+        linear_flow(x[0], x[1], step.decay_m, step.decay_s, step.response, x[0], x[1]);
+{% endif %}
+    }
+
+    void part_back(const Local &state, const Step &step, Local &adjoint) const {
+        const real *x = state.x;
+        const Local of = adjoint;
+{% if "quadratic" in forms %}
+        if (node.kind == 1)
+            return quadratic_flow_adjoint<10>(x[0], x[1], x[2], step.decay_m, step.r, of.x[0], of.x[1], of.x[2],
+                                              adjoint.x[0], adjoint.x[1], adjoint.x[2]);
+{% endif %}
+{% if "linear" in forms %}
+        linear_flow_adjoint(x[0], x[1], step.decay_m, step.decay_s, step.response, of.x[0], of.x[1], adjoint.x[0],
+                            adjoint.x[1]);
+{% endif %}
+    }
+
+    void flow(Local &state, real length) const {
+        if (length == 0) return;
+        const int count = parts(state, length);
+        const Step step = make_step(node, n, length / count);
+        for (int k = 0; k < count; ++k) part(state, step);
+    }
+
+    void flow_back(Local state, real length, Local &adjoint) const {
+        if (length == 0) return;
+        const int count = parts(state, length);
+        const Step step = make_step(node, n, length / count);
+        std::vector<Local> starts(count - 1, state);
+        for (int k = 1; k < count; ++k) {
+            starts[k - 1] = state;
+            part(state, step);
+        }
+        for (int k = count; k-- > 0;) {
+            part_back(state, step, adjoint);
+            if (k > 0) state = starts[k - 1];
+        }
+    }
+
+    // A power of two that brings (p, q) back into range; 1 while it is there, and for linear neurons.
+    real scale(const Local &state) const {
+{% if "quadratic" in forms %}
+        if (node.kind == 1) {
+            const real largest = std::max(std::abs(state.x[0]), std::abs(state.x[1]));
+            if (!(largest > 1e-9 && largest < 1e9)) return scale_of(largest);
+        }
+{% endif %}
+        return 1;
+    }
+
+    // How long after now the neuron spikes if nothing arrives within `length`; infinity where it does not.
+    real next_spike(const Local &state, real length) const {
+        if (!node.spikes) return INFINITE;
+        const real *x = state.x;
+{% if "quadratic" in forms %}
+        if (node.kind == 1) {
+            const real current = x[2], root = std::sqrt(std::abs(current)), sign = x[1] < 0 ? -1 : 1;
+            const real p = sign * x[0], q = sign * x[1];
+            real r = INFINITE;
+            if (current > 0)
+                r = q == 0 ? real(3.14159265358979323846) / root : std::atan2(root * q, p) / root;
+            else if (q > 0 && p > root * q)
+                r = current < 0 ? std::atanh(root * q / p) / root : q / p;
+            return r < 1 ? -node.tau_m[n] * std::log1p(-r) : INFINITE;
+        }
+{% endif %}
+{% if "linear" in forms %}
+        // v never exceeds the larger of v and I.
+        if (std::max(x[0], x[1]) < node.threshold[n]) return INFINITE;
+        const Step step = make_step(node, n, length);
+        const real v1 = step.decay_m * x[0] + step.response * x[1], i1 = step.decay_s * x[1];
+        return linear_crossing(node, n, x[0], x[1], v1, i1, length);
+{% else %}
+        return INFINITE;
+{% endif %}
+    }
+};
+
+// States of a component, neuron by neuron.
+struct LocalStates {
+    const Component &component;
+    std::vector<real> values;
+
+    explicit LocalStates(const Component &component) : component(component), values(component.size) {}
+    size_t place(size_t m, int64_t n) const { return component.offsets[m] + n; }
+
+    Local get(size_t m, int64_t n) const {
+        Local state = {};
+        const int64_t stride = component.node(m).stride;
+        for (int row = 0; row < state_rows(component.node(m)); ++row) state.x[row] = values[place(m, n) + row * stride];
+        return state;
+    }
+    void set(size_t m, int64_t n, const Local &state) {
+        const int64_t stride = component.node(m).stride;
+        for (int row = 0; row < state_rows(component.node(m)); ++row) values[place(m, n) + row * stride] = state.x[row];
+    }
+};
+
+// A neuron's next spike, if it has not been updated since.
+struct Prediction {
+    real time;
+    size_t member;
+    int64_t neuron;
+    uint32_t version;
+    bool operator<(const Prediction &other) const { return time > other.time; }  // earliest on top
+};
+
+struct SparseForward {
+    Trial &trial;
+    ForwardSweep sweep;  // of which the lists of arrivals are used
+    LocalStates states;
+    std::vector<real> local_time;
+    std::vector<uint32_t> version;
+    std::priority_queue<Prediction> predictions;
+    History &history;
+
+    SparseForward(Trial &trial, size_t index)
+        : trial(trial), sweep(trial, index), states(sweep.component), local_time(states.values.size(), trial.start),
+          version(states.values.size()), history(trial.histories[index]) {
+        states.values = sweep.before;
+        history.updates.clear();
+        history.sparse_events.clear();
+    }
+
+    Outcome run() {
+        const Component &component = sweep.component;
+        for (size_t m = 0; m < component.members.size(); ++m)
+            for (int64_t n = 0; n < component.node(m).size; ++n) predict(m, n, states.get(m, n), trial.start);
+        while (true) {
+            while (!predictions.empty() && outdated(predictions.top())) predictions.pop();
+            const real spike_time = predictions.empty() ? INFINITE : predictions.top().time, arrival = next_arrival();
+            if (std::min(spike_time, arrival) == INFINITE) break;
+            if (history.updates.size() > MOST_UPDATES) return trial.fail(TOO_MANY_EVENTS, -1, -1, arrival);
+            if (spike_time <= arrival)
+                spike(predictions.top());
+            else
+                arrive(arrival);
+        }
+        for (size_t m = 0; m < component.members.size(); ++m)
+            if (!component.is_finite(m, states.values.data()))
+                return trial.fail(NOT_FINITE, component.members[m], -1, trial.end);
+        return DONE;
+    }
+
+    bool outdated(const Prediction &prediction) const {
+        return version[states.place(prediction.member, prediction.neuron)] != prediction.version;
+    }
+
+    real next_arrival() const {
+        real upcoming = INFINITE;
+        if (sweep.next_known < sweep.known.size()) upcoming = sweep.known[sweep.next_known].time;
+        if (!sweep.pending.empty()) upcoming = std::min(upcoming, sweep.pending.top().time);
+        return upcoming;
+    }
+
+    // Carry a neuron to a time and keep its state before.
+    Local bring(size_t m, int64_t n, real time) {
+        const LocalNeuron neuron{sweep.component.node(m), n};
+        Local state = states.get(m, n);
+        real &last = local_time[states.place(m, n)];
+        history.updates.push_back({time - last, state});
+        neuron.flow(state, time - last);
+        last = time;
+        const real scale = neuron.scale(state);
+        if (scale != 1)
+            for (int row = 0; row < 2; ++row) state.x[row] *= scale;
+        return state;
+    }
+
+    void predict(size_t m, int64_t n, const Local &state, real time) {
+        states.set(m, n, state);
+        const uint32_t current = ++version[states.place(m, n)];
+        const real wait = LocalNeuron{sweep.component.node(m), n}.next_spike(state, trial.end - time);
+        if (wait <= trial.end - time) predictions.push({time + wait, m, n, current});
+    }
+
+    void spike(const Prediction prediction) {
+        const size_t m = prediction.member;
+        const int64_t n = prediction.neuron;
+        const int node = sweep.component.members[m];
+        const real time = std::min(prediction.time, trial.end);
+        SpikeList &list = trial.spikes[node];
+        history.sparse_events.push_back({time, Action{SPIKE, node, n, int64_t(list.times.size())}});
+        Local state = bring(m, n, time);
+        const Node &group = sweep.component.node(m);
+        if (group.kind == 1)
+            state.x[1] = 0;
+        else
+            state.x[0] = group.reset[n];
+        list.times.push_back(time);
+        list.units.push_back(n);
+        sweep.arrivals_of(node, n, int64_t(list.times.size()) - 1, time, [this](Arrival arrival) {
+            arrival.order = int64_t(history.sparse_events.size() + sweep.pending.size());
+            sweep.pending.push(arrival);
+        });
+        predict(m, n, state, time);
+    }
+
+    void arrive(real time) {
+        const bool known = sweep.next_known < sweep.known.size() && sweep.known[sweep.next_known].time <= time;
+        const Action action = known ? sweep.known[sweep.next_known].action : sweep.pending.top().action;
+        if (known)
+            ++sweep.next_known;
+        else
+            sweep.pending.pop();
+        history.sparse_events.push_back({time, action});
+        const Pathway &pathway = trial.network.pathways[action.pathway];
+        const size_t m = sweep.component.member_of[pathway.target];
+        const int row = LocalNeuron{sweep.component.node(m), 0}.last();
+        for (int64_t s = pathway.fan_start[action.fan_or_neuron]; s < pathway.fan_start[action.fan_or_neuron + 1]; ++s) {
+            Local state = bring(m, pathway.targets[s], time);
+            state.x[row] += pathway.weights[s];
+            predict(m, pathway.targets[s], state, time);
+        }
+    }
+};
+
+struct SparseReverse {
+    ReverseSweep sweep;  // for its slopes and its adjoint
+    Trial &trial;
+    const Component &component;
+    LocalStates adjoints;
+    const History &history;
+    Gradient &gradient;
+    size_t position;
+
+    SparseReverse(Trial &trial, size_t index, Gradient &gradient)
+        : sweep(trial, index, gradient), trial(trial), component(sweep.component), adjoints(component),
+          history(trial.histories[index]), gradient(gradient), position(history.updates.size()) {}
+
+    Outcome run() {
+        for (size_t k = history.sparse_events.size(); k-- > 0;)
+            if (!reverse(history.sparse_events[k])) return trial.outcome;
+        sweep.adjoint = adjoints.values;
+        for (size_t m = 0; m < component.members.size(); ++m) sweep.initial_slopes(m);
+        return DONE;
+    }
+
+    bool reverse(const SparseEvent &event) {
+        const Action &action = event.action;
+        real &slope = trial.spikes[action.node].slopes[action.spike];
+        if (action.pathway == SPIKE) {
+            const size_t m = component.member_of[action.node];
+            return reverse_update(m, action.fan_or_neuron, [&](const Local &state, Local &of) {
+                return sweep.spike_back(action, state.x, slope, event.time, of.x, 1);
+            });
+        }
+        const Pathway &pathway = trial.network.pathways[action.pathway];
+        const size_t m = component.member_of[pathway.target];
+        const Node &group = component.node(m);
+        real *of_weights = gradient.weights[action.pathway], *of_delays = gradient.delays[action.pathway];
+        const int64_t fan = action.fan_or_neuron;
+        for (int64_t s = pathway.fan_start[fan + 1]; s-- > pathway.fan_start[fan];) {
+            const int64_t n = pathway.targets[s];
+            reverse_update(m, n, [&](const Local &state, Local &of) {
+                const real of_current = of.x[group.kind == 1 ? 2 : 1];
+                const real of_v = group.kind == 1 ? state.x[1] * of.x[0] : of.x[0];
+                const real by_time = pathway.weights[s] * (of_current / group.tau_s[n] - of_v / group.tau_m[n]);
+                if (of_weights != nullptr) of_weights[s] += of_current;
+                if (of_delays != nullptr) of_delays[s] += by_time;
+                slope += by_time;
+                return true;
+            });
+        }
+        return true;
+    }
+
+    // The last update of a neuron that has not been taken back: what happened at its end, then its flow.
+    template <typename Happening>
+    bool reverse_update(size_t m, int64_t n, Happening happening) {
+        const Update &update = history.updates[--position];
+        const LocalNeuron neuron{component.node(m), n};
+        Local state = update.before, of = adjoints.get(m, n);
+        neuron.flow(state, update.length);
+        const real scale = neuron.scale(state);
+        if (scale != 1)
+            for (int row = 0; row < 2; ++row) state.x[row] *= scale;
+        if (!happening(state, of)) return false;
+        if (scale != 1)
+            for (int row = 0; row < 2; ++row) of.x[row] *= scale;
+        if (real *slopes = gradient.models[component.members[m]]) add_model_slopes(neuron, update, of, slopes);
+        neuron.flow_back(update.before, update.length, of);
+        adjoints.set(m, n, of);
+        return true;
+    }
+
+    void add_model_slopes(const LocalNeuron &neuron, const Update &update, const Local &of, real *slopes) const {
+        const Node &node = neuron.node;
+        const int64_t n = neuron.n;
+        each_quadrature(node, update.length, std::abs(update.before.x[neuron.last()]), 0, [&](real elapsed, real weight) {
+            Local state = update.before, adjoint = of;
+            neuron.flow(state, elapsed);
+            neuron.flow_back(state, update.length - elapsed, adjoint);
+            add_rate(node, n, weight, state.x, adjoint.x, 1, slopes);
+        });
+    }
+};
