@@ -24,7 +24,7 @@ from brian_qif.solvers.sweeps import (
     register_backend,
 )
 
-_NOT_FINITE, _TOO_MANY_EVENTS, _GRAZING = 1, 2, 3
+_NOT_FINITE, _TOO_MANY_EVENTS, _GRAZING, _OUT_OF_MEMORY = 1, 2, 3, 4
 _REALS, _INTEGERS = POINTER(c_double), POINTER(c_int64)
 
 # Updating one neuron by itself costs about as much as this many in a sweep over all (tests/benchmarks/large_sparse.py).
@@ -165,6 +165,11 @@ class CompiledNetwork:
             return GrazingSpikeError(
                 f"Neuron {where[1]} of '{name}' only grazes its threshold at {when[0]} s; "
                 "its spike time has no bounded derivative."
+            )
+        if outcome == _OUT_OF_MEMORY:
+            return MemoryError(
+                "The record of the trial does not fit into memory: it holds some 64 bytes per synaptic event of a large "
+                "sparse network. Simulate a shorter trial, or fewer at a time."
             )
         if outcome == _TOO_MANY_EVENTS:
             return RuntimeError(

@@ -1,8 +1,9 @@
 """Seconds for a large sparse recurrent network, forward and gradient.
 
-Run it as ``python -m tests.benchmarks.large_sparse 1000 10000``, with the numbers of neurons. Every neuron has 100 synapses onto random others, each with its own delay, and is driven by inputs of its own so that it
-fires about ten times; the slopes of all weights and delays are wanted. One line per model with the numbers of spikes
-and synaptic events, and the seconds of CPU time.
+Run it as ``python -m tests.benchmarks.large_sparse 1000 10000``, with the numbers of neurons. Every neuron has 100
+synapses onto random others, each with its own delay, and is driven by inputs of its own so that it fires about ten
+times; the slopes of all weights and delays are wanted. One line per model with the numbers of spikes and synaptic
+events, and the seconds of CPU time.
 """
 
 import resource

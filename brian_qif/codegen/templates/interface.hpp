@@ -1,6 +1,7 @@
 // The C interface that Python calls. Arrays belong to the caller and outlive the network.
 
 #include <memory>
+#include <new>
 
 struct Run {
     Trial trial;
@@ -17,6 +18,16 @@ struct Run {
         gradient.wanted_times.resize(nodes);
     }
 };
+
+// No exception may pass through the C interface.
+template <typename Work>
+static void guarded(Trial &trial, Work work) {
+    try {
+        work();
+    } catch (const std::bad_alloc &) {
+        trial.fail(OUT_OF_MEMORY, -1, -1, trial.end);
+    }
+}
 
 extern "C" {
 
@@ -95,13 +106,15 @@ int run_forward(Run *run, real start, real duration, const real *rates) {
         trial.spikes[k].times.clear();
         trial.spikes[k].units.clear();
     }
-    for (size_t c = 0; c < trial.network.components.size(); ++c) {
-        const std::vector<int> &members = trial.network.components[c];
-        bool watched = false;  // averages and samples want all neurons at one time
-        for (const int k : members) watched |= !std::isnan(trial.rates[k]) || !trial.sample_times[k].empty();
-        trial.histories[c].sparse = !watched && trial.network.is_sparse(members);
-        if (trial.histories[c].sparse ? SparseForward(trial, c).run() : ForwardSweep(trial, c).run()) break;
-    }
+    guarded(trial, [&] {
+        for (size_t c = 0; c < trial.network.components.size(); ++c) {
+            const std::vector<int> &members = trial.network.components[c];
+            bool watched = false;  // averages and samples want all neurons at one time
+            for (const int k : members) watched |= !std::isnan(trial.rates[k]) || !trial.sample_times[k].empty();
+            trial.histories[c].sparse = !watched && trial.network.is_sparse(members);
+            if (trial.histories[c].sparse ? SparseForward(trial, c).run() : ForwardSweep(trial, c).run()) break;
+        }
+    });
     return trial.outcome;
 }
 
@@ -145,10 +158,12 @@ void run_want_node(Run *run, int node, int times, real *v, real *current) {
 int run_reverse(Run *run) {
     Trial &trial = run->trial;
     trial.outcome = DONE;
-    for (size_t c = trial.network.components.size(); c-- > 0;)
-        if (trial.histories[c].sparse ? SparseReverse(trial, c, run->gradient).run()
-                                      : ReverseSweep(trial, c, run->gradient).run())
-            break;
+    guarded(trial, [&] {
+        for (size_t c = trial.network.components.size(); c-- > 0;)
+            if (trial.histories[c].sparse ? SparseReverse(trial, c, run->gradient).run()
+                                          : ReverseSweep(trial, c, run->gradient).run())
+                break;
+    });
     return trial.outcome;
 }
 

@@ -1,11 +1,12 @@
 // One trial of one network: the forward sweep that records events, with checkpoints of the state every BLOCK events.
 
+#include <deque>
 #include <queue>
 
 constexpr int BLOCK = 64;
 constexpr size_t MOST_EVENTS = 10000000, MOST_UPDATES = 200000000;
 
-enum Outcome { DONE = 0, NOT_FINITE = 1, TOO_MANY_EVENTS = 2, GRAZING = 3 };
+enum Outcome { DONE = 0, NOT_FINITE = 1, TOO_MANY_EVENTS = 2, GRAZING = 3, OUT_OF_MEMORY = 4 };
 
 struct Pathway {
     int source, target;
@@ -79,8 +80,8 @@ struct History {
     std::vector<Action> actions;
     std::vector<real> checkpoints;  // one state of the component for each block of events
     bool sparse = false;
-    std::vector<Update> updates;
-    std::vector<SparseEvent> sparse_events;
+    std::deque<Update> updates;  // grows without a copy of all that there is
+    std::deque<SparseEvent> sparse_events;
 };
 
 struct SpikeList {
