@@ -268,7 +268,6 @@ struct ForwardSweep {
         const size_t expected = known.size() + BLOCK;
         history.events.reserve(expected);
         history.actions.reserve(expected);
-        history.checkpoints.reserve((expected / BLOCK + 1) * component.size);
     }
 
     template <typename Consumer>
