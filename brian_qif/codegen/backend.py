@@ -168,8 +168,8 @@ class CompiledNetwork:
             )
         if outcome == _OUT_OF_MEMORY:
             return MemoryError(
-                "The record of the trial does not fit into memory: it holds some 64 bytes per synaptic event of a large "
-                "sparse network. Simulate a shorter trial, or fewer at a time."
+                "The record of the trial does not fit into memory: it holds some 64 bytes per synaptic event of a "
+                "large sparse network. Simulate a shorter trial, or fewer at a time."
             )
         if outcome == _TOO_MANY_EVENTS:
             return RuntimeError(

@@ -27,7 +27,7 @@ class SpikeGradient:
     parameters : list
         With respect to what: variables such as ``synapses.w``, ``synapses.delay``, ``stimulus.spike_time``, the initial
         state ``neurons.v``, ``neurons.I``, or parameters of the equations, ``neurons.tau_m``; and constants of the
-        script as pairs, ``(neurons, "tau")``.
+        script as pairs, ``(neurons, "tau")``: the slope through the equations of that group alone.
     solver : `EventSolver`, optional
     namespace : dict, optional
         Values of names in the equations that no group defines; by default those around the call.

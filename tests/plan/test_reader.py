@@ -78,6 +78,32 @@ def test_fans_hold_the_synapses_of_one_neuron_and_one_delay(parts):
     assert pathway.fan_delay == pytest.approx([1e-3, 2e-3, 3e-3])
 
 
+def test_parts_of_groups_are_read():
+    before, after = (LIFGroup(size, tau_m=20 * ms, tau_s=5 * ms) for size in (4, 5))
+    link = Synapses(before[2:], after[1:3], "w : 1", on_pre="I_post += w")
+    link.connect()
+    link.w = [1, 2, 3, 4]
+    pathway = read_network(Network(before, after, link)).plan.pathways[0]
+    assert list(zip(pathway.pre, pathway.post, pathway.weights, strict=True)) == [
+        (2, 1, 1.0),
+        (2, 2, 2.0),
+        (3, 1, 3.0),
+        (3, 2, 4.0),
+    ]
+
+
+def test_weights_may_be_expressions_of_parameters_and_constants(parts):
+    stimulus, neurons, _ = parts
+    g_max = 3.0
+    link = Synapses(
+        stimulus, neurons, "w : 1\ngain : 1 (shared)\neffective = gain*w : 1", on_pre="I_post -= g_max*effective"
+    )
+    link.connect()
+    link.w, link.gain = [1, 2, 3, 4], 0.5
+    reading = read_network(Network(stimulus, neurons, link), {"g_max": g_max})
+    assert list(reading.plan.pathways[0].weights) == [-1.5, -3.0, -4.5, -6.0]
+
+
 class TestRefusals:
     def test_poisson_group(self, parts):
         assert refusal(*parts, PoissonGroup(3, 10 / ms / 1000, name="noise")) == (
