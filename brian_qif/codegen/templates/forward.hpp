@@ -1,0 +1,256 @@
+// The forward sweep of one component over one trial: it records events, with checkpoints of the state every BLOCK of them.
+
+// A neuron that spikes within a step unless something arrives before, and when.
+struct Crosser {
+    size_t member;
+    int64_t neuron;
+    real time;
+};
+
+struct ForwardSweep {
+    Trial &trial;
+    const Network &network;
+    Component component;
+    History &history;
+    std::vector<Arrival> known, readings;
+    size_t next_known = 0, next_reading = 0;
+    std::priority_queue<Arrival> pending;
+    std::vector<real> before, after, scales;
+    std::vector<Crosser> crossers;
+    real time, foreseen = 0;  // all crossings up to `foreseen` are known
+
+    ForwardSweep(Trial &trial, size_t index)
+        : trial(trial), network(trial.network), component(network, network.components[index]),
+          history(trial.histories[index]), before(component.size), after(component.size), time(trial.start) {
+        history.events.clear();
+        history.actions.clear();
+        history.checkpoints.clear();
+        for (size_t m = 0; m < component.members.size(); ++m)
+            initial_state(component.node(m), before.data() + component.offsets[m]);
+        collect_known();
+        const size_t expected = known.size() + BLOCK;
+        history.events.reserve(expected);
+        history.actions.reserve(expected);
+    }
+
+    template <typename Consumer>
+    void arrivals_of(int node, int64_t unit, int64_t spike, real when, Consumer consume) const {
+        for (size_t k = 0; k < network.pathways.size(); ++k) {
+            const Pathway &pathway = network.pathways[k];
+            if (pathway.source != node || component.member_of[pathway.target] < 0) continue;
+            for (int64_t fan = pathway.fan_pointer[unit]; fan < pathway.fan_pointer[unit + 1]; ++fan) {
+                const real arrives = when + pathway.fan_delay[fan];
+                if (arrives < trial.end) consume(Arrival{arrives, 0, Action{int(k), node, fan, spike}});
+            }
+        }
+    }
+
+    void collect_known() {
+        for (size_t k = 0; k < network.nodes.size(); ++k) {
+            if (component.member_of[k] >= 0) continue;
+            const SpikeList &list = trial.spikes[k];
+            for (size_t s = 0; s < list.times.size(); ++s)
+                arrivals_of(int(k), list.units[s], int64_t(s), list.times[s],
+                            [this](const Arrival &arrival) { known.push_back(arrival); });
+        }
+        const auto earlier = [](const Arrival &a, const Arrival &b) { return a.time < b.time; };
+        if (!std::is_sorted(known.begin(), known.end(), earlier)) std::stable_sort(known.begin(), known.end(), earlier);
+        for (const int k : component.members)
+            for (size_t s = 0; s < trial.sample_times[k].size(); ++s)
+                readings.push_back({trial.sample_times[k][s], 0, Action{SAMPLE, k, 0, int64_t(s)}});
+        std::stable_sort(readings.begin(), readings.end(), earlier);
+    }
+
+    Outcome run() {
+        while (true) {
+            if (history.events.size() % BLOCK == 0) {
+                if (history.events.size() >= MOST_EVENTS) return trial.fail(TOO_MANY_EVENTS, -1, -1, time);
+                // The checkpoint is taken before rescaling, as the reverse sweep needs the scales again.
+                history.checkpoints.insert(history.checkpoints.end(), before.begin(), before.end());
+                const int lost = component.open_block(before.data(), scales);
+                if (lost >= 0) return trial.fail(NOT_FINITE, component.members[lost], -1, time);
+            }
+            const real upcoming = next_time(), length = upcoming - time, parts = component.parts(length);
+            const real target = parts > 1 ? time + length / parts : upcoming;
+            bool spiked = false;
+            if (!advance(target, spiked)) return trial.outcome;
+            if (!spiked) {
+                history.events.push_back({time, history.actions.size()});
+                if (time == upcoming) arrive();
+                if (time >= trial.end) return close();
+            }
+            std::swap(before, after);
+        }
+    }
+
+    real next_time() const {
+        real upcoming = trial.end;
+        if (next_known < known.size()) upcoming = std::min(upcoming, known[next_known].time);
+        if (next_reading < readings.size()) upcoming = std::min(upcoming, readings[next_reading].time);
+        if (!pending.empty()) upcoming = std::min(upcoming, pending.top().time);
+        return upcoming;
+    }
+
+    Outcome close() {
+        for (size_t m = 0; m < component.members.size(); ++m)
+            if (!component.is_finite(m, after.data())) return trial.fail(NOT_FINITE, component.members[m], -1, time);
+        return DONE;
+    }
+
+    // Carry the state to a time, or to the first spikes before it; false where the trial fails. Crossings that were found
+    // stay what they are until something arrives, so that neurons which spike in one step are searched for once.
+    bool advance(real target, bool &spiked) {
+        real first = earliest();
+        if (!(first <= target)) {
+            crossers.clear();
+            const real length = target - time;
+            if (flow(length)) find_crossers(length);
+            foreseen = target;
+            if (crossers.empty()) {
+                accept(target);
+                return true;
+            }
+            for (const Crosser &crosser : crossers)
+                if (!(crosser.time >= time))
+                    return trial.fail(NOT_FINITE, component.members[crosser.member], crosser.neuron, time), false;
+            first = earliest();
+        }
+        // The step is the difference of the times that are recorded, so that the reverse sweep repeats it bit by bit.
+        const real moment = std::min(first, target);
+        flow(moment - time);
+        accept(moment);
+        spike(first);
+        return spiked = true;
+    }
+
+    real earliest() const {
+        real first = INFINITE;
+        for (const Crosser &crosser : crossers) first = std::min(first, crosser.time);
+        return first;
+    }
+
+    bool flow(real length) {
+        if (length > 0) return component.flow(length, before.data(), after.data());
+        std::copy(before.begin(), before.end(), after.begin());
+        return false;
+    }
+
+    void accept(real moment) {
+        if (moment > time) {
+            add_averages(moment - time);
+            component.decay_bounds();
+        }
+        time = moment;
+    }
+
+    void find_crossers(real length) {
+        for (size_t m = 0; m < component.members.size(); ++m) {
+            const Node &group = component.node(m);
+            if (!group.spikes) continue;
+            const real *own_before = before.data() + component.offsets[m], *own = after.data() + component.offsets[m];
+            const auto found = [&](int64_t n, real when) { crossers.push_back({m, n, time + when}); };
+            if (group.kind == 1)
+                visit_crossings<1>(group, own_before, own, length, found);
+            else
+                visit_crossings<0>(group, own_before, own, length, found);
+        }
+    }
+
+    // Whether rounding let a neuron reach its spike in the shortened step, although its own crossing is later.
+    bool has_crossed(const Crosser &crosser) const {
+        const Node &group = component.node(crosser.member);
+        const size_t offset = component.offsets[crosser.member];
+        const real *own = after.data() + offset, *own_before = before.data() + offset;
+        if (group.kind == 0) return own[crosser.neuron] >= group.threshold[crosser.neuron];
+        const int64_t q = group.stride + crosser.neuron;
+        return own_before[q] * own[q] < 0 || (own[q] == 0 && own_before[q] != 0);
+    }
+
+    // The first neurons to cross spike now, and all whom rounding lets cross by now: twins spike at the same time.
+    void spike(real first) {
+        history.events.push_back({time, history.actions.size()});
+        std::vector<Crosser> later;
+        for (const Crosser &crosser : crossers) {
+            if (crosser.time > first && !has_crossed(crosser)) {
+                later.push_back(crosser);
+                continue;
+            }
+            const int64_t n = crosser.neuron;
+            const int node = component.members[crosser.member];
+            SpikeList &list = trial.spikes[node];
+            const Action action{SPIKE, node, n, int64_t(list.times.size())};
+            list.times.push_back(time);
+            list.units.push_back(n);
+            history.actions.push_back(action);
+            component.apply(action, after.data());
+            arrivals_of(node, n, action.spike, time, [this](Arrival arrival) {
+                arrival.order = int64_t(history.actions.size() + pending.size());
+                pending.push(arrival);
+            });
+            const real again = next_crossing(crosser);
+            if (again != INFINITE) later.push_back({crosser.member, n, again});
+        }
+        crossers.swap(later);
+    }
+
+    // When a neuron that has just spiked does so again before `foreseen`; quadratic neurons spike once in a step.
+    real next_crossing(const Crosser &crosser) const {
+{% if "linear" in forms %}
+        const Node &group = component.node(crosser.member);
+        const real length = foreseen - time;
+        if (group.kind == 0 && length > 0) {
+            const real *own = after.data() + component.offsets[crosser.member] + crosser.neuron;
+            const real v = own[0], current = own[group.stride];
+            const Step step = make_step(group, crosser.neuron, length);
+            const real v1 = step.decay_m * v + step.response * current, i1 = step.decay_s * current;
+            return time + linear_crossing(group, crosser.neuron, v, current, v1, i1, length);
+        }
+{% else %}
+        (void)crosser;
+{% endif %}
+        return INFINITE;
+    }
+
+    // All that arrives now, whoever sent it; then the state is read, unless more is about to arrive.
+    void arrive() {
+        for (; next_known < known.size() && known[next_known].time <= time; ++next_known) act(known[next_known].action);
+        for (; !pending.empty() && pending.top().time <= time; pending.pop()) act(pending.top().action);
+        crossers.clear();
+        for (; next_reading < readings.size() && readings[next_reading].time <= time; ++next_reading) {
+            history.actions.push_back(readings[next_reading].action);
+            read(readings[next_reading].action);
+        }
+    }
+
+    void read(const Action &action) {
+        const size_t m = component.member_of[action.node];
+        const Node &group = component.node(m);
+        const real *own = after.data() + component.offsets[m], *input = component.current(m, after.data());
+        real *sample = trial.samples[action.node].data() + 2 * action.spike * group.size;
+        for (int64_t n = 0; n < group.size; ++n) {
+            // Where q is zero a quadratic neuron has just spiked, and v begins at minus infinity.
+            const real q = group.kind == 1 ? own[group.stride + n] : 1;
+            sample[n] = q == 0 ? -INFINITE : own[n] / q;
+            sample[group.size + n] = input[n];
+        }
+    }
+
+    void act(const Action &action) {
+        history.actions.push_back(action);
+        component.apply(action, after.data());
+    }
+
+    void add_averages(real length) {
+        for (size_t m = 0; m < component.members.size(); ++m) {
+            const int k = component.members[m];
+            if (std::isnan(trial.rates[k])) continue;
+            const Node &group = component.node(m);
+            const real weight = std::exp(-trial.rates[k] * (time - trial.start));
+            const real *own = before.data() + component.offsets[m];
+            real *averages = trial.averages[k].data();
+            each_average(group, length, trial.rates[k], [&](int64_t n, real of_v, real of_current) {
+                averages[n] += weight * (of_v * own[n] + of_current * own[group.stride + n]);
+            });
+        }
+    }
+};
