@@ -200,3 +200,25 @@ def test_a_network_that_has_run_goes_on_from_its_state(backend):
     later = np.asarray(whole)[np.asarray(whole) > 0.025]
     assert len(later) >= 1
     np.testing.assert_allclose(np.asarray(rest), later, rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", [lif, qif])
+def test_a_million_events_in_one_trial(make):
+    """The sum of all slopes by the times is the slope by a common shift, which the last spike times show."""
+    events = 1_000_000
+    times = (np.arange(events) + 0.5) * (10.0 / events)
+    stimulus = SpikeGeneratorGroup(100, np.arange(events) % 100, times * second, sorted=True, dt=1e-6 * second)
+    group = make(2)
+    synapses = Synapses(stimulus, group, "w : 1", on_pre="I_post += w")
+    synapses.connect()
+    synapses.w = np.random.default_rng(0).uniform(1e-3, 3e-3, 200)
+    loss = SpikeFunctionLoss(group, lambda t, i: (t[-1], np.eye(1, len(t), len(t) - 1)[0]))
+    gradient = SpikeGradient(
+        Network(stimulus, group, synapses), loss, [synapses.w, stimulus.spike_time], solver=EventSolver("cpp")
+    )
+    value, (by_weights, by_times) = gradient(10 * second)
+    assert len(gradient.trajectory.spikes[group].t) > 100
+    assert np.all(np.isfinite(by_weights)) and np.all(np.isfinite(by_times))
+    assert np.sum(by_weights) < 0  # stronger inputs, earlier spikes
+    # The state at the start is at rest, so a common shift of all inputs shifts every spike by as much.
+    assert np.sum(by_times) == pytest.approx(1.0, rel=1e-6)

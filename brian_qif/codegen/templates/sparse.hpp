@@ -120,30 +120,75 @@ struct LocalStates {
     }
 };
 
-// A neuron's next spike, if it has not been updated since.
-struct Prediction {
-    real time;
-    size_t member;
-    int64_t neuron;
-    uint32_t version;
-    bool operator<(const Prediction &other) const { return time > other.time; }  // earliest on top
+// When each neuron will spike next if nothing arrives: a heap with one entry per neuron that moves as the time changes.
+struct NextSpikes {
+    std::vector<real> times;                  // by neuron
+    std::vector<int32_t> heap, position;      // neurons, earliest first; where each of them stands
+
+    explicit NextSpikes(size_t count) : times(count, INFINITE), heap(count), position(count) {
+        for (size_t k = 0; k < count; ++k) heap[k] = position[k] = int32_t(k);
+    }
+
+    real earliest() const { return heap.empty() ? INFINITE : times[heap[0]]; }
+
+    void set(int32_t neuron, real time) {
+        times[neuron] = time;
+        size_t k = position[neuron];
+        for (; k > 0 && time < times[heap[(k - 1) / 4]]; k = (k - 1) / 4) put(k, heap[(k - 1) / 4]);
+        while (true) {
+            size_t best = 4 * k + 1;
+            if (best >= heap.size()) break;
+            for (size_t child = best + 1; child < std::min(best + 4, heap.size()); ++child)
+                if (times[heap[child]] < times[heap[best]]) best = child;
+            if (!(times[heap[best]] < time)) break;
+            put(k, heap[best]);
+            k = best;
+        }
+        put(k, neuron);
+    }
+
+    void put(size_t k, int32_t neuron) {
+        heap[k] = neuron;
+        position[neuron] = int32_t(k);
+    }
+};
+
+// A spike that is on its way through the fans of its neuron, which are in order of their delays.
+struct Volley {
+    real time, sent;  // of the next arrival, and of the spike
+    Action action;
+    int64_t last_fan;
+    bool operator<(const Volley &other) const {  // the earliest on top of a queue, of two the one that was sent first
+        return time != other.time ? time > other.time : sent > other.sent;
+    }
 };
 
 struct SparseForward {
     Trial &trial;
     ForwardSweep sweep;  // of which the lists of arrivals are used
     LocalStates states;
-    std::vector<real> local_time;
-    std::vector<uint32_t> version;
-    std::priority_queue<Prediction> predictions;
+    std::vector<int32_t> first;    // by member: the number of its first neuron among all of the component
+    std::vector<int32_t> owner;    // by neuron: its member
+    std::vector<real> local_time;  // by neuron
+    NextSpikes next_spikes;
+    std::priority_queue<Volley> volleys;
     History &history;
 
     SparseForward(Trial &trial, size_t index)
-        : trial(trial), sweep(trial, index), states(sweep.component), local_time(states.values.size(), trial.start),
-          version(states.values.size()), history(trial.histories[index]) {
+        : trial(trial), sweep(trial, index), states(sweep.component), next_spikes(number_neurons()),
+          history(trial.histories[index]) {
         states.values = sweep.before;
+        local_time.assign(owner.size(), trial.start);
         history.updates.clear();
         history.sparse_events.clear();
+    }
+
+    size_t number_neurons() {
+        for (size_t m = 0; m < sweep.component.members.size(); ++m) {
+            first.push_back(int32_t(owner.size()));
+            owner.insert(owner.end(), sweep.component.node(m).size, int32_t(m));
+        }
+        return owner.size();
     }
 
     Outcome run() {
@@ -151,12 +196,11 @@ struct SparseForward {
         for (size_t m = 0; m < component.members.size(); ++m)
             for (int64_t n = 0; n < component.node(m).size; ++n) predict(m, n, states.get(m, n), trial.start);
         while (true) {
-            while (!predictions.empty() && outdated(predictions.top())) predictions.pop();
-            const real spike_time = predictions.empty() ? INFINITE : predictions.top().time, arrival = next_arrival();
+            const real spike_time = next_spikes.earliest(), arrival = next_arrival();
             if (std::min(spike_time, arrival) == INFINITE) break;
             if (history.updates.size() > MOST_UPDATES) return trial.fail(TOO_MANY_EVENTS, -1, -1, arrival);
             if (spike_time <= arrival)
-                spike(predictions.top());
+                spike(next_spikes.heap[0]);
             else
                 arrive(arrival);
         }
@@ -166,14 +210,10 @@ struct SparseForward {
         return DONE;
     }
 
-    bool outdated(const Prediction &prediction) const {
-        return version[states.place(prediction.member, prediction.neuron)] != prediction.version;
-    }
-
     real next_arrival() const {
         real upcoming = INFINITE;
         if (sweep.next_known < sweep.known.size()) upcoming = sweep.known[sweep.next_known].time;
-        if (!sweep.pending.empty()) upcoming = std::min(upcoming, sweep.pending.top().time);
+        if (!volleys.empty()) upcoming = std::min(upcoming, volleys.top().time);
         return upcoming;
     }
 
@@ -181,7 +221,7 @@ struct SparseForward {
     Local bring(size_t m, int64_t n, real time) {
         const LocalNeuron neuron{sweep.component.node(m), n};
         Local state = states.get(m, n);
-        real &last = local_time[states.place(m, n)];
+        real &last = local_time[first[m] + n];
         history.updates.push_back({time - last, state});
         neuron.flow(state, time - last);
         last = time;
@@ -193,18 +233,18 @@ struct SparseForward {
 
     void predict(size_t m, int64_t n, const Local &state, real time) {
         states.set(m, n, state);
-        const uint32_t current = ++version[states.place(m, n)];
         const real wait = LocalNeuron{sweep.component.node(m), n}.next_spike(state, trial.end - time);
-        if (wait <= trial.end - time) predictions.push({time + wait, m, n, current});
+        next_spikes.set(int32_t(first[m] + n), wait <= trial.end - time ? time + wait : INFINITE);
     }
 
-    void spike(const Prediction prediction) {
-        const size_t m = prediction.member;
-        const int64_t n = prediction.neuron;
+    void spike(int32_t neuron) {
+        const size_t m = owner[neuron];
+        const int64_t n = neuron - first[m];
         const int node = sweep.component.members[m];
-        const real time = std::min(prediction.time, trial.end);
+        const real time = std::min(next_spikes.times[neuron], trial.end);
         SpikeList &list = trial.spikes[node];
-        history.sparse_events.push_back({time, Action{SPIKE, node, n, int64_t(list.times.size())}});
+        const int64_t number = int64_t(list.times.size());
+        history.sparse_events.push_back({time, Action{SPIKE, node, n, number}});
         Local state = bring(m, n, time);
         const Node &group = sweep.component.node(m);
         if (group.kind == 1)
@@ -213,20 +253,35 @@ struct SparseForward {
             state.x[0] = group.reset[n];
         list.times.push_back(time);
         list.units.push_back(n);
-        sweep.arrivals_of(node, n, int64_t(list.times.size()) - 1, time, [this](Arrival arrival) {
-            arrival.order = int64_t(history.sparse_events.size() + sweep.pending.size());
-            sweep.pending.push(arrival);
-        });
+        for (size_t k = 0; k < trial.network.pathways.size(); ++k) {
+            const Pathway &pathway = trial.network.pathways[k];
+            if (pathway.source != node || sweep.component.member_of[pathway.target] < 0) continue;
+            send(Volley{0, time, Action{int(k), node, pathway.fan_pointer[n], number}, pathway.fan_pointer[n + 1]});
+        }
         predict(m, n, state, time);
     }
 
+    // Queue the next arrival of a volley, if there is one within the trial.
+    void send(Volley volley) {
+        if (volley.action.fan_or_neuron == volley.last_fan) return;
+        volley.time = volley.sent + trial.network.pathways[volley.action.pathway].fan_delay[volley.action.fan_or_neuron];
+        if (volley.time < trial.end) volleys.push(volley);
+    }
+
     void arrive(real time) {
-        const bool known = sweep.next_known < sweep.known.size() && sweep.known[sweep.next_known].time <= time;
-        const Action action = known ? sweep.known[sweep.next_known].action : sweep.pending.top().action;
-        if (known)
-            ++sweep.next_known;
-        else
-            sweep.pending.pop();
+        if (sweep.next_known < sweep.known.size() && sweep.known[sweep.next_known].time <= time) {
+            arrive(time, sweep.known[sweep.next_known++].action);
+            return;
+        }
+        Volley volley = volleys.top();
+        volleys.pop();
+        const Action action = volley.action;
+        ++volley.action.fan_or_neuron;
+        send(volley);
+        arrive(time, action);
+    }
+
+    void arrive(real time, const Action &action) {
         history.sparse_events.push_back({time, action});
         const Pathway &pathway = trial.network.pathways[action.pathway];
         const size_t m = sweep.component.member_of[pathway.target];
