@@ -100,23 +100,46 @@ struct LocalNeuron {
     }
 };
 
-// States of a component, neuron by neuron.
-struct LocalStates {
+// The neurons of a component one after the other: what belongs to one lies in half a line of the cache.
+struct Cell {
+    Local state;  // or its adjoint
+    real time;
+};
+
+struct Cells {
     const Component &component;
-    std::vector<real> values;
+    std::vector<int32_t> first, owner;  // by member: its first cell; by cell: its member
+    std::vector<Cell> cells;
 
-    explicit LocalStates(const Component &component) : component(component), values(component.size) {}
-    size_t place(size_t m, int64_t n) const { return component.offsets[m] + n; }
-
-    Local get(size_t m, int64_t n) const {
-        Local state = {};
-        const int64_t stride = component.node(m).stride;
-        for (int row = 0; row < state_rows(component.node(m)); ++row) state.x[row] = values[place(m, n) + row * stride];
-        return state;
+    explicit Cells(const Component &component) : component(component) {
+        for (size_t m = 0; m < component.members.size(); ++m) {
+            first.push_back(int32_t(owner.size()));
+            owner.insert(owner.end(), component.node(m).size, int32_t(m));
+        }
+        cells.resize(owner.size());
     }
-    void set(size_t m, int64_t n, const Local &state) {
-        const int64_t stride = component.node(m).stride;
-        for (int row = 0; row < state_rows(component.node(m)); ++row) values[place(m, n) + row * stride] = state.x[row];
+
+    Cell &at(size_t m, int64_t n) { return cells[first[m] + n]; }
+
+    // To and from states that are stored variable by variable.
+    void unpack(const real *states) {
+        each([&](size_t place, int64_t stride, int rows, Cell &cell) {
+            for (int row = 0; row < rows; ++row) cell.state.x[row] = states[place + row * stride];
+        });
+    }
+    void pack(real *states) {
+        each([&](size_t place, int64_t stride, int rows, Cell &cell) {
+            for (int row = 0; row < rows; ++row) states[place + row * stride] = cell.state.x[row];
+        });
+    }
+
+    template <typename Consumer>
+    void each(Consumer consume) {
+        for (size_t k = 0; k < cells.size(); ++k) {
+            const size_t m = owner[k];
+            const Node &node = component.node(m);
+            consume(component.offsets[m] + k - first[m], node.stride, state_rows(node), cells[k]);
+        }
     }
 };
 
@@ -166,35 +189,24 @@ struct Volley {
 struct SparseForward {
     Trial &trial;
     ForwardSweep sweep;  // of which the lists of arrivals are used
-    LocalStates states;
-    std::vector<int32_t> first;    // by member: the number of its first neuron among all of the component
-    std::vector<int32_t> owner;    // by neuron: its member
-    std::vector<real> local_time;  // by neuron
+    Cells neurons;
     NextSpikes next_spikes;
     std::priority_queue<Volley> volleys;
     History &history;
 
     SparseForward(Trial &trial, size_t index)
-        : trial(trial), sweep(trial, index), states(sweep.component), next_spikes(number_neurons()),
+        : trial(trial), sweep(trial, index), neurons(sweep.component), next_spikes(neurons.cells.size()),
           history(trial.histories[index]) {
-        states.values = sweep.before;
-        local_time.assign(owner.size(), trial.start);
+        neurons.unpack(sweep.before.data());
+        for (Cell &cell : neurons.cells) cell.time = trial.start;
         history.updates.clear();
         history.sparse_events.clear();
-    }
-
-    size_t number_neurons() {
-        for (size_t m = 0; m < sweep.component.members.size(); ++m) {
-            first.push_back(int32_t(owner.size()));
-            owner.insert(owner.end(), sweep.component.node(m).size, int32_t(m));
-        }
-        return owner.size();
     }
 
     Outcome run() {
         const Component &component = sweep.component;
         for (size_t m = 0; m < component.members.size(); ++m)
-            for (int64_t n = 0; n < component.node(m).size; ++n) predict(m, n, states.get(m, n), trial.start);
+            for (int64_t n = 0; n < component.node(m).size; ++n) predict(m, n, neurons.at(m, n).state, trial.start);
         while (true) {
             const real spike_time = next_spikes.earliest(), arrival = next_arrival();
             if (std::min(spike_time, arrival) == INFINITE) break;
@@ -204,8 +216,9 @@ struct SparseForward {
             else
                 arrive(arrival);
         }
+        neurons.pack(sweep.after.data());
         for (size_t m = 0; m < component.members.size(); ++m)
-            if (!component.is_finite(m, states.values.data()))
+            if (!component.is_finite(m, sweep.after.data()))
                 return trial.fail(NOT_FINITE, component.members[m], -1, trial.end);
         return DONE;
     }
@@ -220,11 +233,11 @@ struct SparseForward {
     // Carry a neuron to a time and keep its state before.
     Local bring(size_t m, int64_t n, real time) {
         const LocalNeuron neuron{sweep.component.node(m), n};
-        Local state = states.get(m, n);
-        real &last = local_time[first[m] + n];
-        history.updates.push_back({time - last, state});
-        neuron.flow(state, time - last);
-        last = time;
+        Cell &cell = neurons.at(m, n);
+        Local state = cell.state;
+        history.updates.push_back({time - cell.time, state});
+        neuron.flow(state, time - cell.time);
+        cell.time = time;
         const real scale = neuron.scale(state);
         if (scale != 1)
             for (int row = 0; row < 2; ++row) state.x[row] *= scale;
@@ -232,14 +245,14 @@ struct SparseForward {
     }
 
     void predict(size_t m, int64_t n, const Local &state, real time) {
-        states.set(m, n, state);
+        neurons.at(m, n).state = state;
         const real wait = LocalNeuron{sweep.component.node(m), n}.next_spike(state, trial.end - time);
-        next_spikes.set(int32_t(first[m] + n), wait <= trial.end - time ? time + wait : INFINITE);
+        next_spikes.set(int32_t(neurons.first[m] + n), wait <= trial.end - time ? time + wait : INFINITE);
     }
 
     void spike(int32_t neuron) {
-        const size_t m = owner[neuron];
-        const int64_t n = neuron - first[m];
+        const size_t m = neurons.owner[neuron];
+        const int64_t n = neuron - neurons.first[m];
         const int node = sweep.component.members[m];
         const real time = std::min(next_spikes.times[neuron], trial.end);
         SpikeList &list = trial.spikes[node];
@@ -298,7 +311,7 @@ struct SparseReverse {
     ReverseSweep sweep;  // for its slopes and its adjoint
     Trial &trial;
     const Component &component;
-    LocalStates adjoints;
+    Cells adjoints;
     const History &history;
     Gradient &gradient;
     size_t position;
@@ -310,7 +323,7 @@ struct SparseReverse {
     Outcome run() {
         for (size_t k = history.sparse_events.size(); k-- > 0;)
             if (!reverse(history.sparse_events[k])) return trial.outcome;
-        sweep.adjoint = adjoints.values;
+        adjoints.pack(sweep.adjoint.data());
         for (size_t m = 0; m < component.members.size(); ++m) sweep.initial_slopes(m);
         return DONE;
     }
@@ -349,7 +362,7 @@ struct SparseReverse {
     bool reverse_update(size_t m, int64_t n, Happening happening) {
         const Update &update = history.updates[--position];
         const LocalNeuron neuron{component.node(m), n};
-        Local state = update.before, of = adjoints.get(m, n);
+        Local state = update.before, &of = adjoints.at(m, n).state;
         neuron.flow(state, update.length);
         const real scale = neuron.scale(state);
         if (scale != 1)
@@ -359,7 +372,6 @@ struct SparseReverse {
             for (int row = 0; row < 2; ++row) of.x[row] *= scale;
         if (real *slopes = gradient.models[component.members[m]]) add_model_slopes(neuron, update, of, slopes);
         neuron.flow_back(update.before, update.length, of);
-        adjoints.set(m, n, of);
         return true;
     }
 
