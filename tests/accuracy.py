@@ -1,21 +1,26 @@
 """How exact the event-driven solver is: its spike times and slopes against 50 digits, and the condition number.
 
-An error is measured in units of eps kappa, what one unit in the last place of every input may change:
-kappa = sum_k |x_k dt/dx_k| / |t| over all numbers x_k of the plan, from the slopes that the solver itself computed.
+An error is measured in units of eps kappa, what a relative change of all inputs by eps may do to the result. For a
+spike time, kappa = sum_k |x_k dt/dx_k| / |t| over all numbers x_k of the plan, from the slopes that the solver itself
+computed. For slopes, whose own derivatives no solver gives, it is measured: all numbers are changed by a tiny amount
+of random sign, and the slopes are computed again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from brian_qif.plan.network_plan import VOLTAGE, NetworkPlan, NeuronNode, Pathway, SourceNode
+from brian_qif.solvers.quadratic import has_closed_form
 from brian_qif.solvers.sweeps import Request, Seeds, Wanted, find_backend
 from tests.multiprecision import MODEL_KEYS, MultiprecisionNetwork
 
 EPS = np.finfo(float).eps
 DURATION = 0.06
+# Far above the rounding of the slopes, and so small that what comes of it is linear.
+SHAKE = 1e-12
 
 # Neurons in normal form; weights that make each of them fire two to four spikes; the port of its synapses.
 MODELS = {
@@ -26,6 +31,11 @@ MODELS = {
     "lif, two currents": (dict(kind="lif", tau_s=[[3e-3], [12e-3]]), 2.0, 1),
     "lif, refractory": (dict(kind="lif", tau_s=5e-3, refractory=3e-3), 4.0, 0),
     "lif, delta synapses": (dict(kind="lif", tau_s=5e-3, threshold=-0.1, reset=-1.2, v=-0.7), 0.15, VOLTAGE),
+    "lif, spikes at once": (
+        dict(kind="lif", tau_s=5e-3, threshold=0.1, reset=-1.0, v=-0.7, subtracts=True),
+        0.9,
+        VOLTAGE,
+    ),
     "qif": (dict(kind="qif", tau_s=10e-3), 5.0, 0),
     "qif, another ratio": (dict(kind="qif", tau_s=4e-3), 9.0, 0),
     "qif, driven": (dict(kind="qif", tau_m=10e-3, tau_s=6e-3, drive=1.5), 0.8, 0),
@@ -59,7 +69,7 @@ def neurons(generator, size: int, kind: str, tau_s, tau_m=20e-3, v=0.0, **more) 
 
 
 def example_plan(model: str, wiring: str, size: int = 3, inputs: int = 6, seed: int = 0) -> NetworkPlan:
-    """Inputs that spike once or twice onto a few neurons; "recurrent": they hear each other, with delays and without."""
+    """Inputs that spike once or twice onto a few neurons; "recurrent": they hear each other, partly without delay."""
     keywords, strength, port = MODELS[model]
     generator = np.random.default_rng(seed)
     group = neurons(generator, size, **keywords)
@@ -104,8 +114,8 @@ def all_slopes(plan: NetworkPlan, models: bool) -> Wanted:
 class Solved:
     """A trial by one backend: ``times`` and ``slopes`` of every spike, named as in `MultiprecisionNetwork`."""
 
-    def __init__(self, plan: NetworkPlan, duration: float, backend: str):
-        self.plan, self.models = plan, backend == "reference"
+    def __init__(self, plan: NetworkPlan, duration: float, backend: str, models: bool = False):
+        self.plan = plan
         prepared = find_backend(backend).prepare(plan)
         record = prepared.forward(Request(duration))
         self.times, self.slopes = {}, {}
@@ -116,7 +126,7 @@ class Solved:
                     self.times[name] = time
                     seed = np.zeros(len(record.spike_times[k]))
                     seed[position] = 1.0
-                    found = prepared.reverse(record, Seeds({k: seed}), all_slopes(plan, self.models))
+                    found = prepared.reverse(record, Seeds({k: seed}), all_slopes(plan, models))
                     self.slopes[name] = self._by_kind(found)
 
     def _by_kind(self, slopes) -> dict[tuple, np.ndarray]:
@@ -147,52 +157,106 @@ def condition_numbers(solved: Solved, numbers: dict) -> dict[tuple, float]:
     }
 
 
+def shaken(plan: NetworkPlan, generator) -> NetworkPlan:
+    """The same network with every number changed by the relative amount `SHAKE`, up or down."""
+
+    def moved(values):
+        return values * (1 + SHAKE * generator.choice([-1, 1], np.shape(values)))
+
+    nodes = {}
+    for k, node in enumerate(plan.nodes):
+        if isinstance(node, SourceNode):
+            # Sorted, as coinciding times part.
+            times = moved(node.times)
+            order = np.argsort(times, kind="stable")
+            nodes[k] = replace(node, times=times[order], units=node.units[order])
+            continue
+        nodes[k] = replace(
+            node, **{name: moved(getattr(node, name)) for name in ("v", "currents", "tau_s", *MODEL_KEYS)}
+        )
+        if node.kind == "qif" and has_closed_form(node):
+            nodes[k] = replace(nodes[k], tau_m=2 * nodes[k].tau_s[0])
+    links = {k: p.with_values(moved(p.weights), moved(p.delays)) for k, p in enumerate(plan.pathways)}
+    return plan.replacing(nodes, links)
+
+
+def slope_condition_numbers(plan: NetworkPlan, duration: float, solved: Solved, samples: int = 4) -> dict:
+    """Kappa of the slopes of every spike time: by how much they change, relative to the largest of their kind.
+
+    The kind that changes most counts for all: the slopes of one spike time come from one adjoint, and some of them as
+    differences of its entries.
+    """
+    generator = np.random.default_rng(0)
+    kappa = dict.fromkeys(solved.slopes, 1.0)
+    for _ in range(samples):
+        other = Solved(shaken(plan, generator), duration, "reference")
+        for name, slopes in solved.slopes.items():
+            for key, moved in other.slopes[name].items():
+                before = slopes[key]
+                largest = np.max(np.abs(before), initial=0.0)
+                if largest > 0:
+                    change = np.max(np.abs(moved - before)) / (SHAKE * largest)
+                    kappa[name] = max(kappa[name], float(change))
+    return kappa
+
+
 @dataclass
 class Accuracy:
     """Of one backend and plan: the largest relative errors, and the largest in units of eps kappa.
 
     ``slopes`` maps a kind of parameter to the largest error of a slope, relative to the largest slope of its kind
-    that the same spike has; ``kappa`` is the largest of all spikes.
+    that the same spike has. ``kappa`` and ``slope_kappa`` are the largest of all spikes.
     """
 
     backend: str
     spikes: int
     kappa: float
-    times: float
-    slopes: dict[str, float]
-    times_in_units: float
-    slopes_in_units: float
+    slope_kappa: float
+    times: float = 0.0
+    slopes: dict[str, float] = field(default_factory=dict)
+    times_in_units: float = 0.0
+    slopes_in_units: float = 0.0
 
 
-def measure(plan: NetworkPlan, duration: float = DURATION, backends=("reference", "cpp")) -> list[Accuracy]:
-    """The accuracy of every backend that does not refuse the plan."""
+def measure(
+    plan: NetworkPlan, duration: float = DURATION, backends=("reference", "cpp"), solved_as: NetworkPlan | None = None
+) -> list[Accuracy]:
+    """The accuracy of every backend that does not refuse the plan; ``solved_as`` is what they solve in its place."""
+    solved_plan = plan if solved_as is None else solved_as
     exact = MultiprecisionNetwork(plan, duration)
     spikes = exact.spikes()
-    reference = Solved(plan, duration, "reference")
+    reference = Solved(solved_plan, duration, "reference", models=True)
     kinds = next(iter(reference.slopes.values())).keys()
     slopes = {key: exact.slopes(key, spikes) for key in kinds}
     kappa = condition_numbers(reference, exact.numbers)
+    slope_kappa = slope_condition_numbers(plan, duration, reference)
     result = []
     for backend in backends:
         if find_backend(backend).refusal(plan) is None:
-            solved = reference if backend == "reference" else Solved(plan, duration, backend)
-            result.append(_compare(backend, solved, spikes, slopes, kappa))
+            solved = reference if backend == "reference" else Solved(solved_plan, duration, backend)
+            found = Accuracy(backend, len(spikes), max(kappa.values()), max(slope_kappa.values()))
+            _compare_times(found, solved, spikes, kappa)
+            _compare_slopes(found, solved, slopes, slope_kappa)
+            result.append(found)
     return result
 
 
-def _compare(backend, solved, spikes, slopes, kappa) -> Accuracy:
+def _compare_times(found: Accuracy, solved: Solved, spikes, kappa) -> None:
     if solved.times.keys() != spikes.keys():
-        raise ArithmeticError(f"The backend '{backend}' has other spikes than the simulation in 50 digits.")
-    found = Accuracy(backend, len(spikes), max(kappa.values()), 0.0, {}, 0.0, 0.0)
+        raise ArithmeticError(f"The backend '{found.backend}' has other spikes than the simulation in 50 digits.")
     for name, time in spikes.items():
         error = float(abs(solved.times[name] - time) / abs(time))
         found.times = max(found.times, error)
         found.times_in_units = max(found.times_in_units, error / (EPS * kappa[name]))
-        for key, computed in solved.slopes[name].items():
+
+
+def _compare_slopes(found: Accuracy, solved: Solved, slopes, kappa) -> None:
+    for name, by_kind in solved.slopes.items():
+        for key, computed in by_kind.items():
             exact = slopes[key][name]
             largest = max(abs(x) for x in exact)
             gap = max(abs(x - y) for x, y in zip(computed, exact, strict=True))
-            error = float(gap / largest) if largest else float(gap)
+            # Where no slope of a kind exists, it must come out as zero, not as something small.
+            error = float(gap / largest) if largest else (np.inf if gap else 0.0)
             found.slopes[key[0]] = max(found.slopes.get(key[0], 0.0), error)
             found.slopes_in_units = max(found.slopes_in_units, error / (EPS * kappa[name]))
-    return found

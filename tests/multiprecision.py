@@ -1,9 +1,9 @@
 """An independent simulation in 50 digits: spike times of small networks, and their slopes by differences.
 
-Between events every neuron is a power series in time, of the linear system q' = -p/tau_m, p' = (J q - p)/tau_m with
-v = p/q for QIF neurons, and of v' = (J - v)/tau_m for LIF neurons, J = drive + sum of the currents; no closed form of the
-solver is used. A series is cut where its last terms fall below the arithmetic. The first crossing is enclosed by bounds
-on the second derivative, so that none is missed and none invented.
+Between events every neuron is a power series in time: of the linear system q' = -p/tau_m, p' = (J q - p)/tau_m with
+v = p/q for QIF neurons, and of v' = (J - v)/tau_m for LIF neurons, with J = drive + sum of the currents; no closed form
+of the solver is used. A series is cut where its last terms fall below the arithmetic. The first crossing is enclosed
+by bounds on the second derivative, so that none is missed and none invented.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BITS = 200
 # With 50 digits a one-sided difference over this relative step is right to some 20 digits.
 DIFFERENCE = mp.mpf(10) ** -22
 # What a cut series leaves out, relative to its largest variable.
-TRUNCATION = mp.mpf(10) ** -47
+TRUNCATION = mp.mpf(10) ** -50
 # An extremum that comes this close to the threshold, in time constants, is neither a spike nor none.
 UNDECIDED = 2 ** (BITS - 66)
 
@@ -72,7 +72,7 @@ class Segment:
         for power in (TERMS - 1, TERMS - 2):
             last = max(abs(coefficients[power]) for coefficients in series)
             if last:
-                length = min(length, mp.root(TRUNCATION * largest / last, power) / 2)
+                length = min(length, mp.root(TRUNCATION * largest / last, power))
         self.end = begin + length * tau
 
     def place(self, time) -> int:
@@ -89,9 +89,7 @@ class Neuron:
     def __init__(self, node: NeuronNode, numbers, k: int, n: int, start):
         self.quadratic, self.subtracts = node.kind == "qif", node.subtracts
         self.place, self.spikes_ever, self.at_infinity = (k, n), node.spikes, node.spikes_at_infinity
-        self.tau_m, self.threshold, self.reset, self.drive, self.refractory = (
-            numbers[key, k][n] for key in MODEL_KEYS
-        )
+        self.tau_m, self.threshold, self.reset, self.drive, self.refractory = (numbers[key, k][n] for key in MODEL_KEYS)
         rows = range(len(node.currents))
         self.tau_s = [numbers["tau_s", k, row][n] for row in rows]
         self.held_until = None
@@ -109,11 +107,11 @@ class Neuron:
         self.searched, self.found = time, None
 
     def _segment(self, time, state, currents):
-        ratios = [-self.tau_m / tau_s for tau_s in self.tau_s]
-        total, terms = [], list(currents)
+        ratios = [fixed(-self.tau_m / tau_s) for tau_s in self.tau_s]
+        total, terms = [], [fixed(x) for x in currents]
         for n in range(TERMS):
-            total.append(fixed(mp.fsum(terms) + (self.drive if n == 0 else 0)))
-            terms = [term * ratio / (n + 1) for term, ratio in zip(terms, ratios, strict=True)]
+            total.append(sum(terms) + (fixed(self.drive) if n == 0 else 0))
+            terms = [(term * ratio >> BITS) // (n + 1) for term, ratio in zip(terms, ratios, strict=True)]
         held = self.held_until is not None
         series = [[fixed(x)] for x in state]
         for n in range(TERMS - 1):
