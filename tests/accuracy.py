@@ -166,10 +166,9 @@ def shaken(plan: NetworkPlan, generator) -> NetworkPlan:
     nodes = {}
     for k, node in enumerate(plan.nodes):
         if isinstance(node, SourceNode):
-            # Sorted, as coinciding times part.
-            times = moved(node.times)
-            order = np.argsort(times, kind="stable")
-            nodes[k] = replace(node, times=times[order], units=node.units[order])
+            # Coinciding times stay together, so that the order of the spikes does.
+            times, group = np.unique(node.times, return_inverse=True)
+            nodes[k] = replace(node, times=moved(times)[group])
             continue
         nodes[k] = replace(
             node, **{name: moved(getattr(node, name)) for name in ("v", "currents", "tau_s", *MODEL_KEYS)}

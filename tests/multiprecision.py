@@ -22,6 +22,8 @@ TERMS = 40
 BITS = 200
 # With 50 digits a one-sided difference over this relative step is right to some 20 digits.
 DIFFERENCE = mp.mpf(10) ** -22
+# Differences of spike times below this part of them are rounding: there is no slope.
+ROUNDING = mp.mpf(10) ** -45
 # What a cut series leaves out, relative to its largest variable.
 TRUNCATION = mp.mpf(10) ** -50
 # An extremum that comes this close to the threshold, in time constants, is neither a spike nor none.
@@ -265,7 +267,8 @@ class MultiprecisionNetwork:
             if moved.keys() != spikes.keys():
                 raise ArithmeticError(f"Spikes appear or vanish with {key}[{entry}]; there is no slope.")
             for name, column in columns.items():
-                column.append((moved[name] - spikes[name]) / step)
+                change = moved[name] - spikes[name]
+                column.append(change / step if abs(change) > ROUNDING * abs(spikes[name]) else mp.zero)
         return columns
 
 

@@ -37,7 +37,9 @@ def links(draw, source, target, nodes, strength):
     pairs = draw(st.lists(st.tuples(*(st.integers(0, n - 1) for n in sizes)), min_size=1, max_size=sizes[0] * sizes[1]))
     pre, post = np.array(pairs).T
     strength = strength * max(1.0, float(nodes[target].tau_m[0] / nodes[target].tau_s[0, 0]))
-    weights = draw(st.lists(st.just(0.0) | st.floats(-0.5, 1) | st.floats(0.3, 1), min_size=len(pairs), max_size=len(pairs)))
+    weights = draw(
+        st.lists(st.just(0.0) | st.floats(-0.5, 1) | st.floats(0.3, 1), min_size=len(pairs), max_size=len(pairs))
+    )
     delays = draw(st.lists(DELAYS | st.floats(0, 4e-3), min_size=len(pairs), max_size=len(pairs)))
     name = f"{source} to {target}"
     return Pathway(name, source, target, sizes[0], pre, post, strength * np.array(weights), np.array(delays))
@@ -85,9 +87,18 @@ class Trial:
 
 
 def change(slopes, others):
-    """The largest change of slopes, relative to the largest of their kind."""
-    largest = {key: np.max(np.abs(x), initial=0.0) for key, x in slopes.items()}
-    return max(np.max(np.abs(others[key] - x)) / largest[key] for key, x in slopes.items() if largest[key] > 0)
+    """The largest change of slopes, relative to the largest of the same unit.
+
+    A slope that is small because the trajectory has forgotten what it belongs to carries the absolute error of those
+    that it has not forgotten.
+    """
+    found = 0.0
+    for kinds in (("weights", "v", "I"), ("delays", "spike_times")):
+        keys = [key for key in slopes if key[0] in kinds]
+        largest = max(np.max(np.abs(slopes[key]), initial=0.0) for key in keys)
+        for key in keys if largest > 0 else ():
+            found = max(found, np.max(np.abs(others[key] - slopes[key]), initial=0.0) / largest)
+    return found
 
 
 def sensitivities(plan, trial):
