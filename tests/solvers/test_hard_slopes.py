@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway, SourceNode
+from brian_qif.plan.network_plan import VOLTAGE, NetworkPlan, NeuronNode, Pathway, SourceNode
 from brian_qif.solvers.sweeps import GrazingSpikeError, Request, Seeds, find_backend
 from tests.accuracy import Solved, all_slopes, measure
 from tests.solvers.test_accuracy import SLOPES, TIMES
@@ -66,6 +66,13 @@ def test_a_current_that_vanishes_and_returns(kind, backend):
 
 def test_a_qif_neuron_beyond_its_unstable_point_without_current(backend):
     assert_accurate(driven("qif", [1, 30], [[0.0], [9.0]], v=1.5), backend, spikes=2)
+
+
+def test_a_tiny_jump_of_a_qif_voltage_has_the_exact_slope_of_its_time():
+    plan = driven("qif", [1, 2, 3], [[12.0], [12.0], [0.0]])
+    jump = Pathway("jump", 0, 1, 3, np.array([2]), np.array([0]), np.array([1e-6]), np.array([0.5e-3]), VOLTAGE)
+    (found,) = measure(NetworkPlan(plan.nodes, (*plan.pathways, jump)), DURATION, ("reference",))
+    assert found.slopes["delays"] < 1e-13
 
 
 @pytest.mark.parametrize("kind", KINDS)
