@@ -120,12 +120,8 @@ class ProjectiveNeurons:
         p, q = state[:2, targets]
         free = self._free(state)[targets]
         if port == VOLTAGE:
-            # f before, carried through the jump, minus f after: the arrival adds w q to p.
-            current = np.sum(self.currents(state)[:, targets], axis=0) + self._drive(targets)
-            before_p, before_q = current * q - p, -p
-            after_p, after_q = current * q - (p + weights * q), -(p + weights * q)
-            moved_p = before_p + weights * before_q
-            moved = adjoint[0, targets] * (moved_p - after_p) + adjoint[1, targets] * (before_q - after_q)
+            # f before, carried through the jump, minus f after; written out, as the difference cancels for small w.
+            moved = weights * (adjoint[0, targets] * (q - p) + adjoint[1, targets] * q)
             return free * moved / self.tau_m[targets]
         by_current = adjoint[2 + port, targets] / self.tau_s[port, targets]
         return weights * (by_current - free * q * adjoint[0, targets] / self.tau_m[targets])
