@@ -6,7 +6,7 @@ from brian2 import Network, get_local_namespace, get_logger, prefs, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.network_plan import NetworkPlan
-from brian_qif.plan.reader import read_network
+from brian_qif.plan.reader import NetworkReading, read_network
 from brian_qif.solvers.reference import ReferenceBackend
 from brian_qif.solvers.sweeps import Backend, PreparedNetwork, Request, find_backend, register_backend
 from brian_qif.solvers.trajectory import Trajectory
@@ -29,12 +29,17 @@ class EventSolver:
         "cpp" for generated C++ (compiled on first use and cached), "reference" for NumPy. By default the
         preference ``brian_qif.backend``, whose value "auto" takes generated C++ where a compiler is found and
         the reference, with a warning, where none is.
+    numeric : bool or "always", optional
+        Whether neurons without a closed form are integrated numerically, to about 1e-12 (NumPy reference only). With
+        "always" all neurons are, which checks the closed forms; neurons that spike at infinity cannot be.
 
     Notes
     -----
     Supported are `NeuronGroup` with the equations of :mod:`brian_qif.models` (also under other names and in
     volts; QIF with tau_m = 2 tau_s), `SpikeGeneratorGroup`, and `Synapses` that add a weight to the synaptic current
     (``on_pre="I_post += w"``), dense or sparse, recurrent or not, with one delay or one per synapse.
+    With ``numeric`` any `NeuronGroup` with smooth equations joins them: one comparison as its threshold, any statements
+    on its state variables as its reset, and synapses that add to any of them.
     Everything else is refused by name. Synaptic delays and spike times are used as given, not rounded to the clock.
 
     Arrivals at the same time are all added before time goes on, in any order with the same result. Two neurons that
@@ -42,13 +47,21 @@ class EventSolver:
     finds it after its reset.
     """
 
-    def __init__(self, backend: str | None = None):
-        self.backend = backend
+    def __init__(self, backend: str | None = None, numeric: bool | str = False):
+        if numeric not in (True, False, "always"):
+            raise ValueError(f"numeric is True, False or 'always'; it is {numeric!r}.")
+        self.backend, self.numeric = backend, numeric
 
     def __repr__(self):
-        return (
-            f"<EventSolver, backend {self.backend or prefs['brian_qif.backend']!r}: spike times exact up to rounding>"
-        )
+        exactness = "spike times exact up to rounding"
+        if self.numeric:
+            exactness = "spike times to about 1e-12"
+            exactness += ", exact up to rounding where there is a closed form" if self.numeric is True else ""
+        return f"<EventSolver, backend {self.backend or prefs['brian_qif.backend']!r}: {exactness}>"
+
+    def read(self, network: Network, namespace: dict | None) -> NetworkReading:
+        """The network as this solver takes it."""
+        return read_network(network, namespace, self.numeric)
 
     def simulate(self, network: Network, duration, namespace: dict | None = None, level: int = 0) -> Trajectory:
         """Simulate from the network's present state; the network itself is not changed.
@@ -74,7 +87,7 @@ class EventSolver:
         """
         seconds = duration_in_seconds(duration)
         namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
-        reading = read_network(network, namespace)
+        reading = self.read(network, namespace)
         prepared = self.prepare(reading.plan)
         return Trajectory(reading, seconds, prepared.forward(Request(seconds)))
 
