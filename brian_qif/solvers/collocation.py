@@ -37,8 +37,11 @@ TOLERANCE = 1e-14
 CONVERGED = 2e-15
 STALLED = 1e-13
 MOST_ITERATIONS = 30
-# A piece with so small a remainder may be twice as long.
-GROWING = 2.0 ** (2 - NODES)
+# The error of the k-th iteration falls as (L h)^k/k!: after so few of them the next piece may be twice as long. The
+# remainder cannot tell, for it ends at rounding.
+FEW_ITERATIONS = 8
+# Beyond L h = 2 a shorter piece is sooner done: the iteration of this number still changes more than that.
+EARLY, HOPELESS = 6, 0.02
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Piece:
 
     ``before`` and ``after`` are the states at its ends, ``nodes`` those at the nodes. ``event`` has the Legendre
     coefficients of the event's condition, shape (nodes, neurons), or None. ``remainder`` is what the polynomial leaves
-    out over what it may. ``moving`` is False for neurons that stand still because they have spiked.
+    out over what it may, ``iterations`` how many it took. ``moving`` is False for neurons that stand still because they
+    have spiked.
     """
 
     begin: float
@@ -57,33 +61,29 @@ class Piece:
     after: np.ndarray
     event: np.ndarray | None
     remainder: float
+    iterations: int
     moving: np.ndarray
 
 
-def solve_nodes(rates: Callable, before: np.ndarray, length: float, floor: np.ndarray):
-    """States and rates at the nodes by fixed-point iteration, or None where it does not converge.
+def solve_nodes(rates: Callable, before: np.ndarray, length: float, size: np.ndarray):
+    """States and rates at the nodes and the number of fixed-point iterations, or None where they do not converge.
 
-    ``floor`` is the size of the parts of each rate: what rounding leaves is measured against it.
+    ``size`` is what errors are measured against, per state variable and neuron.
     """
-    start = before[:, None, :]
+    start, scale = before[:, None, :], 1 / size[:, None, :]
     nodes = np.repeat(start, NODES, axis=1)
     previous = np.inf
-    for _ in range(MOST_ITERATIONS):
+    for iteration in range(MOST_ITERATIONS):
         slope = rates(nodes)
         moved = start + length * (INTEGRALS @ slope)
-        change = np.max(np.abs(moved - nodes) / size_of(moved, length, floor)[:, None, :])
+        change = (np.abs(moved - nodes) * scale).max()
         nodes = moved
-        if not np.isfinite(change):
+        if not np.isfinite(change) or (iteration == EARLY and change > HOPELESS):
             return None
         if change <= CONVERGED or (change <= STALLED and change >= previous):
-            return nodes, slope
+            return nodes, slope, iteration
         previous = change
     return None
-
-
-def size_of(nodes: np.ndarray, length: float, floor: np.ndarray) -> np.ndarray:
-    """The size against which errors of a piece are measured, per state variable and neuron."""
-    return np.maximum(np.max(np.abs(nodes), axis=1) + length * floor, np.finfo(float).tiny)
 
 
 def highest(values: np.ndarray) -> np.ndarray:

@@ -21,6 +21,8 @@ from brian_qif.solvers.sweeps import GrazingSpikeError
 
 # A step that is cut into pieces shorter than this part of it leads to infinity.
 SHORTEST_PIECE = 2.0**-52
+# A piece is at most so many times as long as the fastest of its variables takes by itself.
+REACH = 0.5
 # The reverse sweep needs the pieces of a block of steps twice.
 KEPT_STEPS = 80
 
@@ -114,24 +116,31 @@ class NumericNeurons:
         pieces, begin, length = [], 0.0, step
         moving = np.ones(self.node.size, dtype=bool)
         while begin < step:
-            last = length >= step - begin
-            length = step - begin if last else length
             with np.errstate(all="ignore"):
-                piece = self._piece(x, begin, length, moving)
-            if piece is None or not piece.remainder <= 1:
-                length /= 2
-                if length < SHORTEST_PIECE * step:
-                    raise ArithmeticError(self._unbounded(x))
-                continue
+                parts, reach = self._scales(x, moving)
+                length = min(length, reach, step - begin)
+                piece = self._piece(x, begin, length, moving, parts)
+                while piece is None or not piece.remainder <= 1:
+                    length /= 2
+                    if not length >= SHORTEST_PIECE * step:
+                        raise ArithmeticError(self._unbounded(x))
+                    piece = self._piece(x, begin, length, moving, parts)
             pieces.append(piece)
-            if last:
+            if length == step - begin:
                 break
             begin, x = begin + length, piece.after
             if self.node.spikes:
                 moving = moving & (self.event(x) < 0)
-            if piece.remainder <= collocation.GROWING:
+            if piece.iterations <= collocation.FEW_ITERATIONS:
                 length *= 2
         return tuple(pieces)
+
+    def _scales(self, x: np.ndarray, moving: np.ndarray) -> tuple[np.ndarray, float]:
+        """The size of the parts of each rate, which may cancel, and how long a piece can reach."""
+        jacobian = np.abs(self.matrix("rates_by_state", x))
+        parts = np.einsum("abn,bn->an", jacobian, np.abs(x)) + np.abs(self.rates(x))
+        fastest = np.max(np.einsum("aan->an", jacobian) * moving)
+        return parts, REACH / max(fastest, np.finfo(float).tiny)
 
     def _unbounded(self, x: np.ndarray) -> str:
         fastest = int(np.argmax(np.max(np.abs(self.rates(x)) / (np.abs(x) + np.finfo(float).tiny), axis=0)))
@@ -143,26 +152,26 @@ class NumericNeurons:
             "grows to infinity, or a rate is not defined there. Lower the threshold, or change the equations."
         )
 
-    def _piece(self, x, begin: float, length: float, moving) -> Piece | None:
+    def _piece(self, x, begin: float, length: float, moving, parts) -> Piece | None:
         def rates(nodes):
             return np.where(moving, self.rates(nodes), 0.0)
 
-        floor = np.einsum("abn,bn->an", np.abs(self.matrix("rates_by_state", x)), np.abs(x))
-        solved = collocation.solve_nodes(rates, x, length, floor)
+        size = np.maximum(np.abs(x) + length * parts, np.finfo(float).tiny)
+        solved = collocation.solve_nodes(rates, x, length, size)
         if solved is None:
             return None
-        nodes, slope = solved
-        left_out = length * collocation.highest(slope) / collocation.size_of(nodes, length, floor)
+        nodes, slope, iterations = solved
+        left_out = length * collocation.highest(slope) / size
         event = None
         if self.node.spikes:
             values = self.event(nodes)
             event = collocation.COEFFICIENTS @ values
-            size = np.einsum("bn,bn->n", np.abs(self.matrix("event_by_state", x)[0]), np.abs(x))
-            size = np.maximum(size + np.max(np.abs(values), axis=0), np.finfo(float).tiny)
-            left_out = np.vstack([left_out, collocation.highest(values) / size])
+            of_event = np.einsum("bn,bn->n", np.abs(self.matrix("event_by_state", x)[0]), np.abs(x))
+            of_event = np.maximum(of_event + np.max(np.abs(values), axis=0), np.finfo(float).tiny)
+            left_out = np.vstack([left_out, collocation.highest(values) / of_event])
         after = x + length * np.einsum("j,ajn->an", collocation.WEIGHTS, slope)
         remainder = float(np.max(left_out)) / collocation.TOLERANCE
-        return Piece(begin, length, x, nodes, after, event, remainder, moving)
+        return Piece(begin, length, x, nodes, after, event, remainder, iterations, moving)
 
     def flow(self, state: np.ndarray, step: float) -> np.ndarray:
         pieces = self.pieces(state, step)
