@@ -33,8 +33,8 @@ _ASSIGNMENT = re.compile(r"\s*(\w+)\s*([-+*/]?)=\s*([^=].*?)\s*")
 class HybridSystem:
     """The flow, the event and the jump of a neuron.
 
-    ``rates`` and ``jump`` have one expression per state variable of ``states``, whose first is one that the threshold
-    looks at. ``event`` is negative before a spike and zero at it; None where the neuron does not spike.
+    ``rates`` and ``jump`` have one expression per state variable of ``states``, whose first is the one that the
+    threshold names first. ``event`` is negative before a spike and zero at it; None where the neuron does not spike.
     """
 
     states: tuple[str, ...]
@@ -109,9 +109,9 @@ def read_hybrid_system(
 
 
 def _ordered(names: tuple[str, ...], threshold: str | None) -> tuple[str, ...]:
-    """The variable that the threshold looks at first, the others as they were written."""
-    watched = [name for name in names if re.search(rf"\b{name}\b", threshold or "")]
-    first = watched[0] if watched else names[0]
+    """First the variable that the threshold names first, then the others as they were written."""
+    read = re.findall(r"[A-Za-z_]\w*", threshold or "")
+    first = next((name for name in read if name in names), names[0])
     return (first, *(name for name in names if name != first))
 
 

@@ -236,8 +236,9 @@ class NumericNeurons:
         x = state[:, neuron]
         rates, by_state = self.rates(x, neuron), self.matrix("event_by_state", x, neuron)[0]
         rise = by_state @ rates
-        parts = np.abs(by_state) @ np.abs(self.matrix("rates_by_state", x, neuron)) @ np.abs(x)
-        if not rise > GRAZING_SLOPE * parts:
+        # The peak lies rise**2/(2 |g''|) above the threshold; within some rounding of g nothing is known of the spike.
+        bend = np.abs(by_state) @ np.abs(self.matrix("rates_by_state", x, neuron)) @ np.abs(rates)
+        if not rise > GRAZING_SLOPE * np.sqrt(bend * (np.abs(by_state) @ np.abs(x))):
             raise GrazingSpikeError(
                 f"Neuron {neuron} of '{self.node.name}' only grazes its threshold; "
                 "its spike time has no bounded derivative."
