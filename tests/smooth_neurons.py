@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from brian2 import Mohm, Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, mV, nA, nS, pA, pF
 
-DURATION = 40 * ms
+DURATION = 30 * ms
 CURRENT = "\ndI/dt = -I/tau_s : "
 
 
@@ -42,7 +42,7 @@ MODELS = {
         "v = v_r; u += b",
         dict(E_L=-70 * mV, D=2 * mV, V_T=-50 * mV, g_L=10 * nS, C=150 * pF, tau_u=60 * ms, a=2 * nS, tau_s=5 * ms)
         | dict(v_cut=-40 * mV, v_r=-60 * mV, b=20 * pA),
-        0.7 * nA,
+        0.45 * nA,
         {"v": -62 * mV, "u": 5 * pA},
         "amp",
     ),
@@ -51,7 +51,7 @@ MODELS = {
         "v >= v_peak",
         "v = c\nu += d",
         dict(tau=1 * ms, a=20 / (1000 * ms), b=0.2, c=-65, d=3, v_peak=30, tau_s=5 * ms),
-        16,
+        11,
         {"v": -62, "u": -13},
     ),
     "cubic, threshold of its own": Smooth(
