@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plan.network_plan import VOLTAGE, NetworkPlan, NeuronNode, SourceNode
+from brian_qif.plan.network_plan import VOLTAGE, HybridNode, NetworkPlan, NeuronNode, SourceNode
 from brian_qif.solvers.quadratic import has_closed_form
 from brian_qif.solvers.sweeps import Record, Seeds, Wanted
 
@@ -12,8 +12,10 @@ from brian_qif.solvers.sweeps import Record, Seeds, Wanted
 def plan_refusal(plan: NetworkPlan) -> str | None:
     """Why the closed forms do not hold for a plan, or None."""
     for node in plan.nodes:
-        if not isinstance(node, NeuronNode):
+        if isinstance(node, SourceNode):
             continue
+        if isinstance(node, HybridNode):
+            return f"'{node.name}' is integrated numerically, which generated code does not do."
         if len(node.currents) != 1:
             return f"'{node.name}' has {len(node.currents)} synaptic currents; generated code takes one."
         if np.any(node.refractory > 0):

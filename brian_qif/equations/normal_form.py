@@ -14,11 +14,8 @@ from dataclasses import dataclass, field
 
 import sympy
 from brian2 import Equations
-from brian2.parsing.sympytools import str_to_sympy
 
-
-class UnsupportedModelError(NotImplementedError):
-    """The event-driven solver has no closed form for these equations; the message names the term."""
+from brian_qif.equations.text import UnsupportedModelError, as_expression, as_symbol, right_hand_sides, subexpressions
 
 
 @dataclass(frozen=True)
@@ -96,17 +93,17 @@ def recognise(
     UnsupportedModelError
         Where the equations are of another form; the message names the term that stands in the way.
     """
-    rates = _right_hand_sides(equations)
+    rates = right_hand_sides(equations)
     voltage, currents = _sort_variables(rates, threshold)
     quadratic, linear, constant, drives = _coefficients(rates[voltage], voltage, currents)
-    tau_s = tuple(sympy.cancel(-_symbol(name) / rates[name]) for name in currents)
+    tau_s = tuple(sympy.cancel(-as_symbol(name) / rates[name]) for name in currents)
     event = {}
-    states = {_symbol(name) for name in rates}
+    states = {as_symbol(name) for name in rates}
     if threshold is not None and not spike_at_infinity:
-        substitutions = _substitutions(equations)
-        value = _threshold_value(threshold, _symbol(voltage), states, substitutions)
+        substitutions = subexpressions(equations)
+        value = _threshold_value(threshold, as_symbol(voltage), states, substitutions)
         event["threshold"] = value
-        event["reset"], event["subtracts"] = _reset_value(reset, value, _symbol(voltage), states, substitutions)
+        event["reset"], event["subtracts"] = _reset_value(reset, value, as_symbol(voltage), states, substitutions)
         if refractory is not None:
             event["refractory"] = _refractory_value(refractory, equations, voltage, states, substitutions)
     elif threshold is None and quadratic != 0:
@@ -155,40 +152,13 @@ def _quadratic_form(names, quadratic, linear, constant, drives) -> NormalForm:
     return form(root, (-linear - root) / (2 * quadratic), discriminant=discriminant, driven=driven)
 
 
-def _symbol(name: str) -> sympy.Symbol:
-    # Brian2 parses variable names as real symbols, and sympy tells symbols with other assumptions apart.
-    return sympy.Symbol(name, real=True)
-
-
-def _right_hand_sides(equations: Equations) -> dict[str, sympy.Expr]:
-    if equations.is_stochastic:
-        raise UnsupportedModelError("The equations contain noise (xi); the event-driven solver is deterministic.")
-    rates = {
-        name: str_to_sympy(str(expression))
-        for name, expression in equations.get_substituted_expressions()
-        if name in equations.diff_eq_names
-    }
-    if not rates:
-        raise UnsupportedModelError("The equations have no differential equation, so there is nothing to solve.")
-    return rates
-
-
-def _substitutions(equations: Equations) -> dict[sympy.Symbol, sympy.Expr]:
-    """What subexpressions stand for."""
-    return {
-        _symbol(name): str_to_sympy(str(expression))
-        for name, expression in equations.get_substituted_expressions(include_subexpressions=True)
-        if name not in equations.diff_eq_names
-    }
-
-
 def _sort_variables(rates: dict[str, sympy.Expr], threshold: str | None) -> tuple[str, tuple[str, ...]]:
     """Which variable is the voltage and which are currents that decay by themselves."""
-    states = {_symbol(name) for name in rates}
+    states = {as_symbol(name) for name in rates}
     decaying = [
         name
         for name, rate in rates.items()
-        if rate != 0 and not sympy.cancel(rate / _symbol(name)).free_symbols & (states | {_symbol("t")})
+        if rate != 0 and not sympy.cancel(rate / as_symbol(name)).free_symbols & (states | {as_symbol("t")})
     ]
     others = [name for name in rates if name not in decaying]
     if not others:
@@ -206,7 +176,7 @@ def _sort_variables(rates: dict[str, sympy.Expr], threshold: str | None) -> tupl
 
 def _coefficients(rate: sympy.Expr, voltage: str, currents: tuple[str, ...]):
     """Coefficients of v**2, v, 1 and each current in the voltage equation."""
-    variables = [_symbol(name) for name in (voltage, *currents)]
+    variables = [as_symbol(name) for name in (voltage, *currents)]
     try:
         polynomial = sympy.Poly(sympy.expand(rate), *variables)
     except sympy.PolynomialError as error:
@@ -235,16 +205,8 @@ def _coefficients(rate: sympy.Expr, voltage: str, currents: tuple[str, ...]):
     return square, first[0], known[zero], first[1:]
 
 
-def _parse(text: str) -> sympy.Expr | None:
-    """An expression in Brian2's language, or None where the text is more than one expression."""
-    try:
-        return str_to_sympy(text)
-    except SyntaxError:
-        return None
-
-
 def _threshold_value(threshold: str, v, states, substitutions) -> sympy.Expr:
-    condition = _parse(threshold)
+    condition = as_expression(threshold)
     if isinstance(condition, (sympy.StrictGreaterThan, sympy.GreaterThan)) and condition.lhs == v:
         value = condition.rhs.subs(substitutions)
     elif isinstance(condition, (sympy.StrictLessThan, sympy.LessThan)) and condition.rhs == v:
@@ -261,7 +223,7 @@ def _threshold_value(threshold: str, v, states, substitutions) -> sympy.Expr:
 def _reset_value(reset: str | None, threshold, v, states, substitutions) -> tuple[sympy.Expr, bool]:
     """The voltage after a spike that was reached at the threshold, and whether the reset subtracts."""
     match = re.fullmatch(r"\s*(\w+)\s*([-+]?)=\s*([^=].*?)\s*", reset or "")
-    value = _parse(match[3]) if match and match[1] == str(v) else None
+    value = as_expression(match[3]) if match and match[1] == str(v) else None
     if value is not None:
         value = {"": value, "+": v + value, "-": v - value}[match[2]].subs(substitutions)
         rise = sympy.expand(value - v)
@@ -286,7 +248,7 @@ def _refractory_value(refractory: str | float, equations, voltage, states, subst
             f"The flag (unless refractory) holds {', '.join(sorted(held))}; the event-driven solver holds the voltage "
             "alone."
         )
-    value = _parse(refractory) if isinstance(refractory, str) else sympy.Float(refractory)
+    value = as_expression(refractory) if isinstance(refractory, str) else sympy.Float(refractory)
     if value is None or not isinstance(value, sympy.Expr) or value.subs(substitutions).free_symbols & states:
         raise UnsupportedModelError(f"The refractory period '{refractory}' is not a constant or a parameter.")
     return value.subs(substitutions)

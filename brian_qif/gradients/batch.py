@@ -12,7 +12,7 @@ import numpy as np
 from brian2 import prefs
 
 from brian_qif.gradients.spike_gradient import SpikeGradient
-from brian_qif.plan.network_plan import NeuronNode, SourceNode
+from brian_qif.plan.network_plan import SourceNode
 from brian_qif.solvers.event import duration_in_seconds
 
 # Sums are formed in this many lanes, whatever the number of threads, and the lanes are added in order: the bits of
@@ -102,7 +102,7 @@ class BatchGradient:
         plan = reading.plan
         prepared = self.gradient.solver.prepare(plan)
         request = self.gradient.loss.request(reading, seconds)
-        spiking = [k for k, node in enumerate(plan.nodes) if isinstance(node, NeuronNode) and node.spikes]
+        spiking = [k for k, node in enumerate(plan.nodes) if not isinstance(node, SourceNode) and node.spikes]
         losses, outputs = np.empty(len(samples)), [None] * len(samples)
         counts = {k: np.empty((len(samples), plan.nodes[k].size), dtype=np.int64) for k in spiking}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from brian_qif.gradients.spike_gradient import SpikeGradient
-from brian_qif.plan.network_plan import VOLTAGE
+from brian_qif.plan.network_plan import VOLTAGE, HybridNode
 from brian_qif.solvers.event import duration_in_seconds
 
 HALVINGS = 4
@@ -123,7 +123,8 @@ class _Trial:
         """What must stay for the loss to stay smooth, and the order of all spikes.
 
         The loss may jump where a neuron gains or loses a spike; where a spike or an arrival passes a time at which a
-        state is read; and, with synapses that act on the voltage at once, where another arrival makes a neuron spike.
+        state is read; and, with synapses that act on what the threshold looks at, where another arrival makes a neuron
+        spike at once.
         """
         plan = reading.plan
         counts = [np.bincount(record.spike_units[k], minlength=plan.nodes[k].size) for k in reading.neurons]
@@ -137,7 +138,7 @@ class _Trial:
             arrivals = np.sort(np.concatenate(list(_arrivals(pathway, record))))
             for time in samples.get(pathway.target, ()):
                 counts.append(np.searchsorted(arrivals, time, side="right"))
-            if pathway.port == VOLTAGE:
+            if pathway.port == VOLTAGE or isinstance(plan.nodes[pathway.target], HybridNode):
                 counts.append(np.searchsorted(arrivals, record.spike_times[pathway.target], side="right"))
         return np.concatenate([np.ravel(count) for count in counts]), order
 

@@ -13,7 +13,7 @@ from brian2 import NeuronGroup, Quantity, get_dimensions, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
 
 from brian_qif.gradients.pseudospikes import Pseudospikes
-from brian_qif.plan.network_plan import NeuronNode
+from brian_qif.plan.network_plan import HybridNode, NeuronNode, SourceNode
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.sweeps import Record, Request, Seeds
 
@@ -155,6 +155,12 @@ class CrossEntropyLoss:
 
     def check(self, reading: NetworkReading) -> None:
         node = reading.plan.nodes[reading.node(self.group_name)]
+        if isinstance(node, HybridNode):
+            raise NotImplementedError(
+                f"CrossEntropyLoss averages a voltage in closed form, which '{self.group_name}' has not: use a "
+                "brian_qif.models.LeakyIntegratorGroup as readout, and EventSolver(numeric=True), which leaves it its "
+                "closed form."
+            )
         if not isinstance(node, NeuronNode) or node.spikes:
             raise NotImplementedError(
                 f"CrossEntropyLoss averages the voltage of neurons without a threshold; '{self.group_name}' spikes: "
@@ -212,7 +218,7 @@ def group_name_of(group, loss: str) -> str:
 def require_spiking(reading: NetworkReading, name: str, loss: str) -> None:
     """Refuse groups that do not spike."""
     node = reading.plan.nodes[reading.node(name)]
-    if not isinstance(node, NeuronNode) or not node.spikes:
+    if isinstance(node, SourceNode) or not node.spikes:
         raise NotImplementedError(f"{loss} needs a NeuronGroup that spikes; '{name}' does not follow a threshold.")
 
 

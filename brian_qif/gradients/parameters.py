@@ -8,7 +8,7 @@ import numpy as np
 from brian2 import Quantity, get_dimensions
 from brian2.core.variables import VariableView
 
-from brian_qif.plan.network_plan import VOLTAGE
+from brian_qif.plan.network_plan import VOLTAGE, HybridNode
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.plan.values import derivative, evaluate
 from brian_qif.solvers.sweeps import Seeds, Slopes, Wanted
@@ -106,6 +106,8 @@ class Parameter:
 
     def _model_slope(self, slopes: Slopes, seeds: Seeds, reading: NetworkReading, index: int) -> np.ndarray:
         """One slope per neuron: through every field of the normal form in which the parameter occurs."""
+        if isinstance(reading.plan.nodes[index], HybridNode):
+            return slopes.models[index][self.name]
         read, node, models = reading.neurons[index], reading.plan.nodes[index], slopes.models[index]
         by_v, by_currents = slopes.initial[index]
         scale = node.v_scale

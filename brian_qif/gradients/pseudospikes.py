@@ -56,6 +56,11 @@ class Pseudospikes:
 
     def __init__(self, reading: NetworkReading, node: int, loss: str):
         self.plan, self.node = reading.plan, node
+        if not _has_phase(self.plan.nodes[node]):
+            raise NotImplementedError(
+                f"{loss}: '{self.plan.nodes[node].name}' does not spike at infinity; pseudospikes are known for QIF "
+                "neurons that do, such as brian_qif.models.QIFGroup. Use pseudospikes=False."
+            )
         self.layers = _upstream(reading.plan, node)
         for k in self.layers:
             name = self.plan.nodes[k].name
@@ -71,11 +76,6 @@ class Pseudospikes:
                     f"{loss}: pseudospikes need synapses that act on a current; some act on the voltage of '{name}'. "
                     "Use pseudospikes=False."
                 )
-        if not self.plan.nodes[node].spikes_at_infinity:
-            raise NotImplementedError(
-                f"{loss}: '{self.plan.nodes[node].name}' does not spike at infinity; pseudospikes are known for QIF "
-                "neurons that do, such as brian_qif.models.QIFGroup. Use pseudospikes=False."
-            )
 
     def samples(self, duration: float) -> dict[int, np.ndarray]:
         """The states that are needed, for a request."""
@@ -160,14 +160,14 @@ def _fraction(ratio: np.ndarray) -> np.ndarray:
     return np.where(finite, safe / (1 + safe**2), 0.0)
 
 
+def _has_phase(node) -> bool:
+    return isinstance(node, NeuronNode) and node.spikes_at_infinity
+
+
 def _upstream(plan, node: int) -> list[int]:
     """A group and all those before it that spike at infinity, in the order in which spikes pass through them."""
-
-    def has_phase(k):
-        return isinstance(plan.nodes[k], NeuronNode) and plan.nodes[k].spikes_at_infinity
-
     found, new = set(), {node}
     while new:
         found |= new
-        new = {p.source for p in plan.pathways if p.target in found and has_phase(p.source)} - found
+        new = {p.source for p in plan.pathways if p.target in found and _has_phase(plan.nodes[p.source])} - found
     return [k for members in plan.components for k in members if k in found]

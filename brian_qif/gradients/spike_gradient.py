@@ -10,7 +10,7 @@ from brian2.core.variables import VariableView
 
 from brian_qif.gradients.losses import Loss, with_dimensions
 from brian_qif.gradients.parameters import add_own_slopes, find_parameter, wanted_slopes, with_values
-from brian_qif.plan.reader import NetworkReading, read_network
+from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.event import EventSolver, duration_in_seconds
 from brian_qif.solvers.sweeps import Record, Seeds
 from brian_qif.solvers.trajectory import Trajectory
@@ -98,7 +98,7 @@ class SpikeGradient:
 
     def read(self) -> NetworkReading:
         """The network as it is now; refuses what the solver, the loss or a parameter cannot deal with."""
-        reading = read_network(self.network, self._namespace)
+        reading = self.solver.read(self.network, self._namespace)
         self.loss.check(reading)
         self.parameters = [find_parameter(reading, view) for view in self._views]
         return reading

@@ -1,15 +1,18 @@
 """A network as plain SI arrays: what every solver and every backend works from.
 
 Nothing here knows Brian2 objects, units or models. Voltages and currents are in the normal form of
-:mod:`brian_qif.equations.normal_form`; times are in seconds.
+:mod:`brian_qif.equations.normal_form`, those of a `HybridNode` in SI units; times are in seconds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+
+from brian_qif.equations.hybrid import HybridSystem
 
 # The port of synapses that act on the voltage itself.
 VOLTAGE = -1
@@ -85,10 +88,46 @@ class NeuronNode:
 
 
 @dataclass(frozen=True)
+class HybridNode:
+    """Neurons that follow any smooth equations, with the state in which they start.
+
+    ``states`` has one row per state variable of ``system``, in its order and in SI units; ``numbers`` has the value of
+    each of its parameters, one entry or one per neuron. What other nodes call voltage is the first row here, and what
+    they call currents are the others.
+    """
+
+    name: str
+    size: int
+    system: HybridSystem
+    states: np.ndarray
+    numbers: Mapping[str, np.ndarray]
+    v_offset = np.zeros(1)
+    v_scale = np.ones(1)
+    refractory = np.zeros(1)
+
+    @property
+    def v(self) -> np.ndarray:
+        return self.states[0]
+
+    @property
+    def currents(self) -> np.ndarray:
+        return self.states[1:]
+
+    @property
+    def current_scale(self) -> np.ndarray:
+        return np.ones((len(self.states) - 1, 1))
+
+    @property
+    def spikes(self) -> bool:
+        return self.system.event is not None
+
+
+@dataclass(frozen=True)
 class Pathway:
     """Synapses from one node to another; an arriving spike adds ``weights[s]`` to a variable of the target.
 
-    ``port`` is the row of the target's synaptic current, or `VOLTAGE`.
+    ``port`` is the row of the target's synaptic current, or `VOLTAGE`; for a `HybridNode` one less than the row of the
+    state variable.
 
     ``source`` and ``target`` index ``NetworkPlan.nodes``; ``pre``, ``post``, ``weights`` and ``delays`` have
     one entry per synapse, in Brian2's order. Weights are in the target's normal form.
@@ -156,7 +195,7 @@ class NetworkPlan:
     all sets that it hears: each is simulated over the whole trial before the next.
     """
 
-    nodes: tuple[SourceNode | NeuronNode, ...]
+    nodes: tuple[SourceNode | NeuronNode | HybridNode, ...]
     pathways: tuple[Pathway, ...]
     start: float = 0.0
     components: tuple[tuple[int, ...], ...] = field(default=())
@@ -183,7 +222,7 @@ def _components(nodes, pathways) -> tuple[tuple[int, ...], ...]:
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    neurons = [k for k, node in enumerate(nodes) if isinstance(node, NeuronNode)]
+    neurons = [k for k, node in enumerate(nodes) if not isinstance(node, SourceNode)]
     links = {(p.source, p.target) for p in pathways if p.source in neurons}
     size = len(nodes)
     rows, columns = zip(*links, strict=True) if links else ((), ())

@@ -9,7 +9,10 @@ import numpy as np
 from brian2 import NeuronGroup, Quantity, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
-from brian_qif.equations.normal_form import NormalForm, UnsupportedModelError, recognise
+from brian_qif.equations.hybrid import read_hybrid_system
+from brian_qif.equations.normal_form import NormalForm, recognise
+from brian_qif.equations.text import UnsupportedModelError
+from brian_qif.plan.hybrid import HybridReading, read_hybrid
 from brian_qif.plan.network_plan import NeuronNode
 from brian_qif.plan.values import evaluate, read_numbers, state_values
 
@@ -122,8 +125,12 @@ def _check_event(node: NeuronNode) -> None:
         raise ValueError(f"'{node.name}': neuron {above[0]} starts at or above its threshold; start it below.")
 
 
-def read_neurons(group: NeuronGroup, namespace: Mapping | None) -> NeuronReading:
+def read_neurons(
+    group: NeuronGroup, namespace: Mapping | None, numeric: bool | str = False
+) -> NeuronReading | HybridReading:
     """A group with its present parameters and state.
+
+    With ``numeric`` a group that has no closed form is read as a hybrid system; with "always" every group is.
 
     Raises
     ------
@@ -143,12 +150,15 @@ def read_neurons(group: NeuronGroup, namespace: Mapping | None) -> NeuronReading
             f"A neuron of '{group.name}' is {where} in the clock-driven run, so its voltage is not "
             "that of this moment. Run a little further, or start from restore()."
         )
+    model = (group.user_equations, group.events.get("spike"), group.event_codes.get("spike"), at_infinity, refractory)
+    if numeric == "always":
+        return _read_numeric(group, model, namespace)
     try:
-        form = recognise(
-            group.user_equations, group.events.get("spike"), group.event_codes.get("spike"), at_infinity, refractory
-        )
+        form = recognise(*model)
     except UnsupportedModelError as error:
-        raise UnsupportedModelError(f"'{group.name}': {error}") from error
+        if numeric:
+            return _read_numeric(group, model, namespace)
+        raise UnsupportedModelError(f"'{group.name}': {error}{_advice(model)}") from error
     voltage = state_values(group, form.voltage)
     currents = np.array([state_values(group, name) for name in form.currents]).reshape(-1, len(group))
     # The voltage of a neuron that spikes at infinity may be there.
@@ -161,6 +171,23 @@ def read_neurons(group: NeuronGroup, namespace: Mapping | None) -> NeuronReading
             raise ValueError(f"'{group.name}': the initial {name} of neuron {index} is {values[index]}.")
     symbols = form.symbols | (form.driven.symbols if form.driven is not None else set())
     return NeuronReading(group.name, len(group), form, read_numbers(group, symbols, namespace), voltage, currents)
+
+
+def _read_numeric(group, model, namespace) -> HybridReading:
+    try:
+        system = read_hybrid_system(*model)
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"'{group.name}': {error}") from error
+    return read_hybrid(group, system, namespace)
+
+
+def _advice(model) -> str:
+    """What else there is for equations without a closed form."""
+    try:
+        read_hybrid_system(*model)
+    except UnsupportedModelError:
+        return ""
+    return " EventSolver(numeric=True) solves them by numerical integration."
 
 
 def _refractory_period(group: NeuronGroup) -> str | float | None:

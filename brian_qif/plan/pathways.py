@@ -14,7 +14,8 @@ from brian2.parsing.expressions import parse_expression_dimensions
 from brian2.parsing.sympytools import str_to_sympy
 from brian2.units.fundamentalunits import DimensionMismatchError
 
-from brian_qif.plan.network_plan import VOLTAGE, NeuronNode, Pathway, SourceNode
+from brian_qif.plan.hybrid import HybridReading
+from brian_qif.plan.network_plan import VOLTAGE, HybridNode, NeuronNode, Pathway, SourceNode
 from brian_qif.plan.neurons import NeuronReading
 from brian_qif.plan.values import evaluate, read_numbers
 
@@ -36,12 +37,12 @@ class PathwayReading:
         """The same synapses with other parameters."""
         return replace(self, numbers={**self.numbers, **{name: np.atleast_1d(x) for name, x in numbers.items()}})
 
-    def unit(self, target: NeuronNode) -> np.ndarray:
+    def unit(self, target: NeuronNode | HybridNode) -> np.ndarray:
         """The user's unit per unit of the normal form: one entry, or one per synapse."""
         scale = target.v_scale if self.port == VOLTAGE else target.current_scale[self.port]
         return scale if scale.size == 1 else scale[self.post]
 
-    def weights(self, target: NeuronNode) -> np.ndarray:
+    def weights(self, target: NeuronNode | HybridNode) -> np.ndarray:
         """What each synapse adds, in the target's normal form."""
         values = evaluate(self.expression, self.numbers)
         bad = np.flatnonzero(~np.isfinite(values))
@@ -54,8 +55,8 @@ class PathwayReading:
 
 def read_pathways(
     synapses: Synapses,
-    nodes: list[SourceNode | NeuronNode],
-    readings: Mapping[int, NeuronReading],
+    nodes: list[SourceNode | NeuronNode | HybridNode],
+    readings: Mapping[int, NeuronReading | HybridReading],
     namespace: Mapping | None,
 ) -> Iterator[tuple[Pathway, PathwayReading]]:
     """Each presynaptic pathway of a `Synapses`.
@@ -111,11 +112,11 @@ def _node_index(synapses: Synapses, end: str, nodes) -> int:
     return names.index(group.name)
 
 
-def _statement(synapses: Synapses, code: str, target: NeuronReading) -> tuple[int, sympy.Expr]:
+def _statement(synapses: Synapses, code: str, target: NeuronReading | HybridReading) -> tuple[int, sympy.Expr]:
     """The port that a statement adds to, and what it adds."""
     match = re.fullmatch(r"\s*(\w+?)(_post)?\s*([-+])=\s*([^=\n;]+?)\s*", code)
     if match is None or match[1] not in target.state_names:
-        variables = " or ".join(f"'{name}_post += w'" for name in (*target.forms.currents, target.forms.voltage))
+        variables = " or ".join(f"'{name}_post += w'" for name in (*target.state_names[1:], target.state_names[0]))
         raise NotImplementedError(
             f"'{synapses.name}': on_pre = '{code}' is not supported; write on_pre = {variables} with a weight 'w' that "
             "is a variable of the synapses."

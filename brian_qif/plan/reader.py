@@ -20,7 +20,8 @@ from brian2 import (
 )
 from brian2.devices.device import get_device
 
-from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway, SourceNode
+from brian_qif.plan.hybrid import HybridReading
+from brian_qif.plan.network_plan import HybridNode, NetworkPlan, NeuronNode, Pathway, SourceNode
 from brian_qif.plan.neurons import NeuronReading, read_neurons
 from brian_qif.plan.pathways import PathwayReading, read_pathways
 
@@ -37,7 +38,7 @@ class NetworkReading:
     """
 
     plan: NetworkPlan
-    neurons: dict[int, NeuronReading]
+    neurons: dict[int, NeuronReading | HybridReading]
     synapses: dict[int, PathwayReading]
     namespace: Mapping
 
@@ -91,7 +92,7 @@ class NetworkReading:
         return replace(self, plan=self.plan.replacing(nodes={index: moved}))
 
 
-def read_network(network: Network, namespace: dict | None = None) -> NetworkReading:
+def read_network(network: Network, namespace: dict | None = None, numeric: bool | str = False) -> NetworkReading:
     """Read a network's wiring, parameters and present state.
 
     Parameters
@@ -101,6 +102,8 @@ def read_network(network: Network, namespace: dict | None = None) -> NetworkRead
         present and record nothing.
     namespace : dict, optional
         Where names in equations that no group defines are looked up.
+    numeric : bool or "always"
+        Whether groups without a closed form are read as `HybridNode`; with "always" every group is.
 
     Returns
     -------
@@ -122,10 +125,10 @@ def read_network(network: Network, namespace: dict | None = None) -> NetworkRead
     BrianLogger.suppress_name("unused_brian_object")
     sources, neurons, synapses = _sort_objects(network)
     start = float(network.t)
-    nodes: list[SourceNode | NeuronNode] = [_read_source(group) for group in sources]
-    readings: dict[int, NeuronReading] = {}
+    nodes: list[SourceNode | NeuronNode | HybridNode] = [_read_source(group) for group in sources]
+    readings: dict[int, NeuronReading | HybridReading] = {}
     for group in neurons:
-        readings[len(nodes)] = reading = read_neurons(group, namespace)
+        readings[len(nodes)] = reading = read_neurons(group, namespace, numeric)
         nodes.append(reading.node())
     pathways: list[Pathway] = []
     links: dict[int, PathwayReading] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 import numpy as np
 import sympy
 from brian2.core.variables import Constant
+
+from brian_qif.equations.text import as_symbol
 
 
 def read_numbers(group, names: Iterable[str], namespace: Mapping | None) -> dict[str, np.ndarray]:
@@ -52,10 +54,16 @@ def _compiled(expression):
     return [symbol.name for symbol in symbols], sympy.lambdify(symbols, expression, modules="numpy")
 
 
+@lru_cache(maxsize=256)
+def compiled_together(names: tuple[str, ...], expressions: tuple[sympy.Expr, ...]) -> Callable:
+    """Expressions of the same names as one function, which computes what they share once; it returns a list."""
+    return sympy.lambdify([as_symbol(name) for name in names], list(expressions), modules="numpy", cse=True)
+
+
 @lru_cache(maxsize=1024)
 def derivative(expression: sympy.Expr, name: str) -> sympy.Expr:
     """With respect to a parameter."""
-    return sympy.diff(expression, sympy.Symbol(name, real=True))
+    return sympy.diff(expression, as_symbol(name))
 
 
 def state_values(group, name: str) -> np.ndarray:

@@ -6,7 +6,7 @@ from brian2 import Network, get_local_namespace, get_logger, prefs, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.network_plan import NetworkPlan
-from brian_qif.plan.reader import read_network
+from brian_qif.plan.reader import NetworkReading, read_network
 from brian_qif.solvers.explanation import explain_network
 from brian_qif.solvers.reference import ReferenceBackend
 from brian_qif.solvers.sweeps import Backend, PreparedNetwork, Request, find_backend, register_backend
@@ -30,6 +30,9 @@ class EventSolver:
         "cpp" for generated C++ (compiled on first use and cached), "reference" for NumPy. By default the
         preference ``brian_qif.backend``, whose value "auto" takes generated C++ where a compiler is found and
         the reference, with a warning, where none is.
+    numeric : bool or "always", optional
+        Whether neurons without a closed form are integrated numerically, to about 1e-12 (NumPy reference only). With
+        "always" all neurons are, which checks the closed forms; neurons that spike at infinity cannot be.
 
     Notes
     -----
@@ -41,6 +44,9 @@ class EventSolver:
     with one delay or one per synapse. :meth:`explain` shows what was understood; everything else is refused by name.
     Synaptic delays and spike times are used as given, not rounded to the clock.
 
+    With ``numeric`` any `NeuronGroup` with smooth equations joins them: one comparison as its threshold, any statements
+    on its state variables as its reset, and synapses that add to any of them.
+
     Generated code takes LIF and leaky neurons with one synaptic current, and QIF neurons with one current,
     tau_m = 2 tau_s, and spikes at infinity; for the others, "auto" takes the reference.
 
@@ -50,13 +56,21 @@ class EventSolver:
     all arrivals of that time are in; the slope by its time is that of the last excitatory one.
     """
 
-    def __init__(self, backend: str | None = None):
-        self.backend = backend
+    def __init__(self, backend: str | None = None, numeric: bool | str = False):
+        if numeric not in (True, False, "always"):
+            raise ValueError(f"numeric is True, False or 'always'; it is {numeric!r}.")
+        self.backend, self.numeric = backend, numeric
 
     def __repr__(self):
-        return (
-            f"<EventSolver, backend {self.backend or prefs['brian_qif.backend']!r}: spike times exact up to rounding>"
-        )
+        exactness = "spike times exact up to rounding"
+        if self.numeric:
+            exactness = "spike times to about 1e-12"
+            exactness += ", exact up to rounding where there is a closed form" if self.numeric is True else ""
+        return f"<EventSolver, backend {self.backend or prefs['brian_qif.backend']!r}: {exactness}>"
+
+    def read(self, network: Network, namespace: dict | None) -> NetworkReading:
+        """The network as this solver takes it."""
+        return read_network(network, namespace, self.numeric)
 
     def simulate(self, network: Network, duration, namespace: dict | None = None, level: int = 0) -> Trajectory:
         """Simulate from the network's present state; the network itself is not changed.
@@ -82,7 +96,7 @@ class EventSolver:
         """
         seconds = duration_in_seconds(duration)
         namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
-        reading = read_network(network, namespace)
+        reading = self.read(network, namespace)
         prepared = self.prepare(reading.plan)
         return Trajectory(reading, seconds, prepared.forward(Request(seconds)))
 
@@ -107,7 +121,7 @@ class EventSolver:
             For what is not supported, by the term that stands in the way.
         """
         namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
-        return explain_network(read_network(network, namespace))
+        return explain_network(read_network(network, namespace, numeric=True))
 
     def prepare(self, plan: NetworkPlan) -> PreparedNetwork:
         """A plan, packed for the backend that this solver uses."""

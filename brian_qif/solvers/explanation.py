@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from brian_qif.plan.hybrid import HybridReading
 from brian_qif.plan.network_plan import VOLTAGE, NeuronNode, SourceNode
 from brian_qif.plan.neurons import NeuronReading
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.quadratic import has_closed_form
 
+_ADJOINT = "lambda = h_x^T lambda - g_x (lambda_t + lambda.(h_x f - f_after))/(g_x f), from event g, jump h and flow f"
 _KINDS = {"lif": "leaky integrate-and-fire", "leaky": "leaky, without spikes", "qif": "quadratic integrate-and-fire"}
 
 
 def explain_network(reading: NetworkReading) -> str:
     """One paragraph per group and a line per pathway."""
     plan = reading.plan
-    parts = [
-        _source(node) if isinstance(node, SourceNode) else _neurons(node, reading.neurons[k])
-        for k, node in enumerate(plan.nodes)
-    ]
+    parts = []
+    for k, node in enumerate(plan.nodes):
+        read = reading.neurons.get(k)
+        if isinstance(node, SourceNode):
+            parts.append(_source(node))
+        else:
+            parts.append(_hybrid(read) if isinstance(read, HybridReading) else _neurons(node, read))
     lines = []
     for k, pathway in enumerate(plan.pathways):
         read, target = reading.synapses[k], reading.neurons[pathway.target]
@@ -33,6 +38,18 @@ def explain_network(reading: NetworkReading) -> str:
 
 def _source(node: SourceNode) -> str:
     return f"{node.name}: {len(node.times)} given spikes of {node.size} neurons"
+
+
+def _hybrid(read: HybridReading) -> str:
+    system = read.system
+    rates = [f"d{name}/dt = {rate}" for name, rate in zip(system.states, system.rates, strict=True)]
+    lines = [f"{read.name}: {read.size} neurons, integrated numerically (EventSolver(numeric=True))"]
+    lines += [f"  flow: {'; '.join(rates)}"]
+    if system.event is None:
+        return "\n".join([*lines, "  event: none"])
+    changes = zip(system.states, system.jump, strict=True)
+    jump = "; ".join(f"{name} = {value}" for name, value in changes if str(value) != name)
+    return "\n".join([*lines, f"  event: {system.event} rises through 0", f"  jump: {jump}", f"  adjoint: {_ADJOINT}"])
 
 
 def _neurons(node: NeuronNode, read: NeuronReading) -> str:

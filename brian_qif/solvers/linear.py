@@ -159,6 +159,14 @@ class LinearNeurons:
         if self.node.subtracts:
             state[0, neuron] = kept
 
+    def may_lift(self, port: int, weights: np.ndarray) -> np.ndarray:
+        """Which arrivals may lift a neuron over its threshold at once."""
+        return (weights > 0) & (port == VOLTAGE)
+
+    def order_matters(self, port: int) -> bool:
+        """Whether arrivals of one time at one neuron change the slopes of each other."""
+        return port == VOLTAGE
+
     def above_threshold(self, state: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Which neurons stand at or above their threshold and are free to spike."""
         free = state[-1, targets] != 0 if self.holds else True

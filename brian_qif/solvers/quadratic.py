@@ -96,6 +96,14 @@ class ProjectiveNeurons:
     def spike(self, state: np.ndarray, neuron: int) -> None:
         state[1, neuron] = 0.0
 
+    def may_lift(self, port: int, weights: np.ndarray) -> np.ndarray:
+        """Which arrivals may lift a neuron over its threshold at once."""
+        return (weights > 0) & (port == VOLTAGE)
+
+    def order_matters(self, port: int) -> bool:
+        """Whether arrivals of one time at one neuron change the slopes of each other."""
+        return port == VOLTAGE
+
     def above_threshold(self, state: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """No arrival lifts a voltage to infinity."""
         return targets[:0]

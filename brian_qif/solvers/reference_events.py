@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from brian_qif.plan.network_plan import NetworkPlan, NeuronNode
+from brian_qif.plan.network_plan import HybridNode, NetworkPlan, NeuronNode, SourceNode
 from brian_qif.solvers.linear import LinearNeurons
+from brian_qif.solvers.numeric import NumericNeurons
 from brian_qif.solvers.quadratic import QuadraticNeurons, has_closed_form
 from brian_qif.solvers.quadratic_series import SeriesQuadraticNeurons
 from brian_qif.solvers.sweeps import Request
@@ -57,8 +58,10 @@ class ComponentHistory:
                 network.neurons[k].rescale(state)
 
 
-def neurons_of(node: NeuronNode):
+def neurons_of(node: NeuronNode | HybridNode):
     """Flow, spikes and adjoints of a group: in closed form where there is one."""
+    if isinstance(node, HybridNode):
+        return NumericNeurons(node)
     if node.kind != "qif":
         return LinearNeurons(node)
     return QuadraticNeurons(node) if has_closed_form(node) else SeriesQuadraticNeurons(node)
@@ -69,7 +72,7 @@ class EventNetwork:
 
     def __init__(self, plan: NetworkPlan):
         self.plan = plan
-        self.neurons = {k: neurons_of(node) for k, node in enumerate(plan.nodes) if isinstance(node, NeuronNode)}
+        self.neurons = {k: neurons_of(node) for k, node in enumerate(plan.nodes) if not isinstance(node, SourceNode)}
         self.outgoing = {
             k: [n for n, pathway in enumerate(plan.pathways) if pathway.source == k] for k in range(len(plan.nodes))
         }

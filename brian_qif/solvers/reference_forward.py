@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from brian_qif.plan.network_plan import VOLTAGE, SourceNode
+from brian_qif.plan.network_plan import SourceNode
 from brian_qif.solvers.reference_events import (
     ARRIVAL,
     RELEASE,
@@ -144,11 +144,11 @@ class ForwardSweep:
                 agenda.add(Event(event.time + period, RELEASE, event.node, event.spike, event.neuron))
 
     def _lifted_by(self, event: Event) -> dict[tuple[int, int], Event]:
-        if event.kind != ARRIVAL or self.plan.pathways[event.pathway].port != VOLTAGE:
+        if event.kind != ARRIVAL:
             return {}
         pathway, synapses = self.plan.pathways[event.pathway], self.network.synapses(event)
-        excitatory = synapses[pathway.weights[synapses] > 0]
-        return {(pathway.target, int(neuron)): event for neuron in pathway.post[excitatory]}
+        lifting = self.network.neurons[pathway.target].may_lift(pathway.port, pathway.weights[synapses])
+        return {(pathway.target, int(neuron)): event for neuron in pathway.post[synapses[lifting]]}
 
     def _spikes_at_once(self, states, lifted, time, history) -> list[Event]:
         """Spikes of the neurons that stand above their threshold now that all arrivals of this time are in."""

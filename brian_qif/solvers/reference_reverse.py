@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plan.network_plan import VOLTAGE, SourceNode
+from brian_qif.plan.network_plan import SourceNode
+from brian_qif.solvers.numeric import NumericNeurons
 from brian_qif.solvers.reference_events import (
     ARRIVAL,
     BLOCK,
@@ -18,7 +19,7 @@ from brian_qif.solvers.reference_events import (
     SPIKE_AT_ONCE,
     EventNetwork,
 )
-from brian_qif.solvers.sweeps import ModelSlopes, Record, Seeds, Slopes, Wanted
+from brian_qif.solvers.sweeps import Record, Seeds, Slopes, Wanted, no_model_slopes
 
 # Integrals over a step, for slopes by the parameters of a model: sixteen nodes on half a time constant leave rounding.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -41,9 +42,7 @@ class ReverseSweep:
         self.slopes = Slopes(
             weights={k: np.zeros(len(self.plan.pathways[k].pre)) for k in wanted.weights},
             delays={k: np.zeros(len(self.plan.pathways[k].pre)) for k in wanted.delays},
-            models={
-                k: ModelSlopes.zeros(self.plan.nodes[k].size, len(self.plan.nodes[k].currents)) for k in wanted.models
-            },
+            models={k: no_model_slopes(self.plan.nodes[k]) for k in wanted.models},
         )
 
     def run(self) -> Slopes:
@@ -127,10 +126,11 @@ class ReverseSweep:
     def _reverse_arrival(self, event, states, adjoints):
         pathway, synapses = self.plan.pathways[event.pathway], self.network.synapses(event)
         targets = pathway.post[synapses]
-        if pathway.port != VOLTAGE or len(np.unique(targets)) == len(targets):
+        one_by_one = self.network.neurons[pathway.target].order_matters(pathway.port)
+        if not one_by_one or len(np.unique(targets)) == len(targets):
             self._reverse_synapses(event, synapses, states[pathway.target], adjoints)
             return
-        # Synapses of one fan onto the same voltage act one after the other.
+        # Synapses of one fan onto the same variable act one after the other.
         tape, state = [], states[pathway.target].copy()
         for synapse in synapses:
             tape.append((np.array([synapse]), state.copy()))
@@ -152,6 +152,8 @@ class ReverseSweep:
         neurons.arrival_adjoint(pathway.port, adjoint, targets, weights)
 
     def _reverse_flow(self, k, time, step, state, adjoint):
+        if isinstance(self.network.neurons[k], NumericNeurons):
+            return self.network.neurons[k].flow_adjoint(state, step, adjoint, self.slopes.models.get(k))
         if k in self.slopes.models and step > 0:
             self._add_model_slopes(k, time, step, state, adjoint)
         return self._adjoint_before(k, time, step, state, adjoint)

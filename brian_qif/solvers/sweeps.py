@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from brian_qif.plan.network_plan import NetworkPlan, NeuronNode
+from brian_qif.plan.network_plan import HybridNode, NetworkPlan, NeuronNode, SourceNode
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,22 @@ class Slopes:
 
     ``weights`` and ``delays``: one value per synapse in the order of the pathway. ``spike_times``: for a source
     node, one value per spike of ``Record.spike_times``. ``initial``: for a neuron node the pair (slope with
-    respect to v, slopes with respect to the currents, one row each). ``models``: for a neuron node its `ModelSlopes`.
+    respect to v, slopes with respect to the currents, one row each). ``models``: for a neuron node its `ModelSlopes`;
+    for a `HybridNode` one array per parameter, by name.
     """
 
     weights: dict[int, np.ndarray] = field(default_factory=dict)
     delays: dict[int, np.ndarray] = field(default_factory=dict)
     spike_times: dict[int, np.ndarray] = field(default_factory=dict)
     initial: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-    models: dict[int, ModelSlopes] = field(default_factory=dict)
+    models: dict[int, ModelSlopes | dict[str, np.ndarray]] = field(default_factory=dict)
+
+
+def no_model_slopes(node: NeuronNode | HybridNode) -> ModelSlopes | dict[str, np.ndarray]:
+    """Slopes of zero by the parameters of a node, to which a reverse sweep adds."""
+    if isinstance(node, HybridNode):
+        return {name: np.zeros(node.size) for name in node.system.parameters}
+    return ModelSlopes.zeros(node.size, len(node.currents))
 
 
 def check_request(plan: NetworkPlan, request: Request) -> None:
@@ -116,12 +124,14 @@ def check_request(plan: NetworkPlan, request: Request) -> None:
     ------
     ValueError
         For the voltage of a QIF neuron, whose integral over a spike diverges; of a neuron that is refractory; for a
-        source; for a negative or infinite rate.
+        source; of neurons without a closed form; for a negative or infinite rate.
     """
     for k, rate in request.averages.items():
         node = plan.nodes[k]
-        if not isinstance(node, NeuronNode):
+        if isinstance(node, SourceNode):
             raise ValueError(f"'{node.name}' gives spikes and has no voltage to average.")
+        if isinstance(node, HybridNode):
+            raise ValueError(f"'{node.name}' has no closed form, and its averaged voltage is not known here.")
         if node.kind == "qif":
             raise ValueError(
                 f"The voltage of the QIF neurons '{node.name}' has no average: its integral over a spike diverges. "
@@ -132,7 +142,7 @@ def check_request(plan: NetworkPlan, request: Request) -> None:
         if not 0 <= rate < np.inf:
             raise ValueError(f"The rate of the weighted average of '{node.name}' must be 0 or more; it is {rate} /s.")
     for k, times in request.samples.items():
-        if not isinstance(plan.nodes[k], NeuronNode):
+        if isinstance(plan.nodes[k], SourceNode):
             raise ValueError(f"'{plan.nodes[k].name}' gives spikes and has no state to read.")
         if not np.all((times >= plan.start) & (times <= plan.start + request.duration)) or np.any(np.diff(times) < 0):
             raise ValueError(f"The times at which '{plan.nodes[k].name}' is read lie in the trial and ascend.")

@@ -43,6 +43,15 @@ Simulated in this order: neurons"""
     )
 
 
+def test_a_neuron_without_closed_form_is_explained():
+    group = NeuronGroup(
+        1, "dv/dt = (v - v**3)/(10*ms) : 1", threshold="v > 0.9", reset="v = 0.1", method="euler", name="neurons"
+    )
+    assert EventSolver.explain(Network(group)).startswith(
+        "neurons: 1 neurons, integrated numerically (EventSolver(numeric=True))\n  flow: dv/dt = "
+    )
+
+
 def test_a_quadratic_neuron_without_rest_is_explained():
     group = NeuronGroup(
         1,
