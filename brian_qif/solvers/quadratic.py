@@ -114,6 +114,20 @@ class ProjectiveNeurons:
         else:
             np.add.at(state[2 + port], targets, weights)
 
+    def _homogeneous(self, state: np.ndarray, adjoint: np.ndarray) -> np.ndarray:
+        """Take out of the adjoint, in place, what rounding left along (p, q), which no loss depends on.
+
+        A perturbation along (p, q) never decays: the rounding of slopes by what a neuron remembers would stay in those
+        by what it has long forgotten.
+        """
+        large = np.abs(state[1]) >= np.abs(state[0])
+        ratio = np.where(large, state[0], state[1]) / np.where(large, state[1], state[0])
+        of_large, of_small = np.where(large, adjoint[1::-1], adjoint[:2])
+        of_small = (of_small - ratio * of_large) / (1 + ratio**2)
+        of_large = -ratio * of_small
+        adjoint[:2] = np.where(large, [of_small, of_large], [of_large, of_small])
+        return adjoint
+
     def spike_adjoint(self, state, neuron: int, adjoint, seed: float, slopes: ModelSlopes | None) -> None:
         """At q = 0, dt = tau_m dq/p; the neuron's own trajectory is smooth through its spike."""
         adjoint[1, neuron] += seed * self.tau_m[neuron] / state[0, neuron]
@@ -206,10 +220,9 @@ class QuadraticNeurons(ProjectiveNeurons):
         cosine_slope, ratio_slope = -(r**2) * ratio / 2, r**2 * stumpff_slope(z)
         p_by_current = decay * (cosine_slope * p + r * (ratio + current * ratio_slope) * q)
         q_by_current = cosine_slope * q - r * ratio_slope * p
-        return np.array(
-            [
-                decay * cosine * slope_p - r * ratio * slope_q,
-                decay * current * r * ratio * slope_p + cosine * slope_q,
-                decay**2 * slope_current + p_by_current * slope_p + q_by_current * slope_q,
-            ]
-        )
+        before = [
+            decay * cosine * slope_p - r * ratio * slope_q,
+            decay * current * r * ratio * slope_p + cosine * slope_q,
+            decay**2 * slope_current + p_by_current * slope_p + q_by_current * slope_q,
+        ]
+        return self._homogeneous(state, np.array(before))

@@ -166,7 +166,7 @@ class SeriesQuadraticNeurons(ProjectiveNeurons):
             source = [np.sum(decays[k, : n + 1] * qs[n::-1][: n + 1], axis=0) for n in range(TERMS)]
             by_current = np.exp(-step / self.tau_s[k]) * adjoint[2 + k]
             before[2 + k] = by_current + np.where(free, carried(zero, zero, source), 0.0)
-        return before
+        return self._homogeneous(state, before)
 
     def spike_adjoint(self, state, neuron: int, adjoint, seed: float, slopes: ModelSlopes | None) -> None:
         """At infinity as without a threshold; else eq. (jump) for v = p/q, whose slope is q times that of p."""

@@ -38,6 +38,21 @@ static void add_rate(const Node &node, int64_t n, real weight, const real *x, co
     slopes[node.size + n] += weight * of[last] * current * per_s * per_s;
 }
 
+{% if "quadratic" in forms %}
+// Slopes may fall by e before the adjoint is made homogeneous again.
+constexpr real LARGEST_FORGOTTEN = 1;
+
+// What rounding left in the adjoint along (p, q), which no loss depends on, is taken out: it would never decay, and so
+// stay in the slopes by what a neuron has long forgotten.
+static void make_homogeneous(real p, real q, real &of_p, real &of_q) {
+    const bool large = std::abs(q) >= std::abs(p);
+    const real ratio = large ? p / q : q / p;
+    const real of_small = ((large ? of_p : of_q) - ratio * (large ? of_q : of_p)) / (1 + ratio * ratio);
+    of_p = large ? of_small : -ratio * of_small;
+    of_q = large ? -ratio * of_small : of_small;
+}
+{% endif %}
+
 struct ReverseSweep {
     Trial &trial;
     const Network &network;
@@ -46,12 +61,14 @@ struct ReverseSweep {
     Gradient &gradient;
     std::vector<real> tape, adjoint, earlier, scales, midway, of_midway;
     std::vector<Step> steps;
+    std::vector<real> forgetting;  // of each step and member: how fast neurons forget, times its length
+    std::vector<real> forgotten;   // of each member: the same, added up since its adjoint was made homogeneous
     GroupStep step;
 
     ReverseSweep(Trial &trial, size_t index, Gradient &gradient)
         : trial(trial), network(trial.network), component(network, network.components[index]),
           history(trial.histories[index]), gradient(gradient), adjoint(component.size), earlier(component.size),
-          steps(BLOCK * component.members.size()) {}
+          steps(BLOCK * component.members.size()), forgetting(steps.size()), forgotten(component.members.size()) {}
 
     Outcome run() {
         tape.resize((BLOCK + 1) * component.size);
@@ -75,10 +92,13 @@ struct ReverseSweep {
             const size_t position = event - first;
             const real length = history.events[event].time - time_before(event);
             if (length > 0) {
+                const size_t place = position * component.members.size();
                 component.flow(length, state(position), state(position + 1));
+                for (size_t m = 0; m < component.members.size(); ++m) {
+                    const Step &shared = steps[place + m] = component.steps[m].shared;
+                    forgetting[place + m] = shared.slope * (1 + 2 * std::sqrt(component.largest_current[m]));
+                }
                 component.decay_bounds();
-                for (size_t m = 0; m < component.members.size(); ++m)
-                    steps[position * component.members.size() + m] = component.steps[m].shared;
             } else {
                 std::copy_n(state(position), component.size, state(position + 1));
             }
@@ -130,9 +150,24 @@ struct ReverseSweep {
             const real when = time_before(event);
             carry_back(m, when, shared.length, shared.terms, state(position) + offset, earlier.data() + offset);
             if (gradient.models[component.members[m]] != nullptr) add_model_slopes(m, when, shared, state(position) + offset);
+{% if "quadratic" in forms %}
+            forgotten[m] += forgetting[position * component.members.size() + m];
+            if (component.node(m).kind == 1 && forgotten[m] > LARGEST_FORGOTTEN) {
+                forgotten[m] = 0;
+                make_homogeneous(m, state(position) + offset, earlier.data() + offset);
+            }
+{% endif %}
         }
         std::swap(adjoint, earlier);
     }
+
+{% if "quadratic" in forms %}
+    void make_homogeneous(size_t m, const real *own, real *of) const {
+        const int64_t stride = component.node(m).stride;
+#pragma omp simd
+        for (int64_t n = 0; n < stride; ++n) ::make_homogeneous(own[n], own[stride + n], of[n], of[stride + n]);
+    }
+{% endif %}
 
     // The adjoint of a member before a step, from that after it and from the average over the step.
     void carry_back(size_t m, real when, real length, int terms, const real *before, real *result) {

@@ -57,6 +57,9 @@ struct LocalNeuron {
         }
         for (int k = count; k-- > 0;) {
             part_back(state, step, adjoint);
+{% if "quadratic" in forms %}
+            if (node.kind == 1) make_homogeneous(state.x[0], state.x[1], adjoint.x[0], adjoint.x[1]);
+{% endif %}
             if (k > 0) state = starts[k - 1];
         }
     }
