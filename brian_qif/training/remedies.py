@@ -49,7 +49,7 @@ class NeuronClip:
         for slope, limit, owners in zip(slopes, self.limits, self._owners, strict=True):
             if limit is None:
                 continue
-            norm = np.sqrt(owners.sum(slope * slope))
+            norm = np.sqrt(owners.sum_of_squares(slope))
             if norm.max() > limit:
                 owners.scale(slope, limit / np.maximum(norm, limit))
 
@@ -158,10 +158,11 @@ class _Owners:
         rows = len(self.index) // self.size
         self.rows = rows if np.array_equal(self.index, np.tile(np.arange(self.size), rows)) else None
 
-    def sum(self, values):
+    def sum_of_squares(self, values):
         if self.rows is None:
-            return np.bincount(self.index, values, self.size)
-        return values.reshape(self.rows, self.size).sum(axis=0)
+            return np.bincount(self.index, values * values, self.size)
+        by_neuron = values.reshape(self.rows, self.size)
+        return np.einsum("ij,ij->j", by_neuron, by_neuron)
 
     def spread(self, per_neuron):
         return per_neuron[self.index] if self.rows is None else np.tile(per_neuron, self.rows)

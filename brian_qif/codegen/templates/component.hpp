@@ -27,10 +27,12 @@ struct Component {
     real *current(size_t m, real *state) const { return state + offsets[m] + (state_rows(node(m)) - 1) * node(m).stride; }
 
     bool is_finite(size_t m, const real *state) const {
-        real check = 0;
-        for (int64_t n = 0; n < state_rows(node(m)) * node(m).stride; ++n)
-            check += state[offsets[m] + n] - state[offsets[m] + n];
-        return check == 0;
+        const real *own = state + offsets[m];
+        const int64_t count = state_rows(node(m)) * node(m).stride;
+        int64_t wrong = 0;
+#pragma omp simd reduction(| : wrong)
+        for (int64_t n = 0; n < count; ++n) wrong |= int64_t(!(own[n] - own[n] == 0));
+        return wrong == 0;
     }
 
     // Bring (p, q) into range by powers of two and find the largest current; returns a member that is not finite, or -1.
@@ -51,6 +53,7 @@ struct Component {
             if (!is_finite(m, state)) return int(m);
             real largest = 0;
             const real *input = current(m, state);
+#pragma omp simd reduction(max : largest)
             for (int64_t n = 0; n < group.size; ++n) largest = std::max(largest, std::abs(input[n]));
             largest_current[m] = largest;
         }

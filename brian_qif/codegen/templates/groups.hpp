@@ -257,6 +257,7 @@ static inline real scale_of(real x) {
 
 static void quadratic_scales(const Node &node, const real *__restrict state, real *__restrict scales) {
     const int64_t count = node.stride;
+#pragma omp simd
     for (int64_t n = 0; n < count; ++n)
         scales[n] = scale_of(std::max(std::abs(state[n]), std::abs(state[count + n])));
 }
