@@ -9,6 +9,7 @@ from brian_qif._shadow import refuse_shadowed_import
 refuse_shadowed_import(Path(__file__).parent)
 
 import brian_qif.codegen.backend  # registers the backend "cpp"
+import brian_qif.codegen.clock_devices  # registers the devices of the clock-driven solver
 import brian_qif.preferences  # noqa: F401  (registers the preferences)
 from brian_qif._version import __version__
 from brian_qif.gradients.check import GradientCheckError, GradientReport, check_gradient
@@ -16,6 +17,7 @@ from brian_qif.gradients.first_spikes import FirstSpikeCrossEntropyLoss, SpikeTi
 from brian_qif.gradients.losses import CrossEntropyLoss, SpikeFunctionLoss
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.gradients.state_loss import StateLoss
+from brian_qif.solvers.clock import ClockSolver
 from brian_qif.solvers.event import EventSolver
 from brian_qif.solvers.sweeps import GrazingSpikeError
 from brian_qif.solvers.trajectory import Trajectory
@@ -24,6 +26,7 @@ from brian_qif.training.trainer import Trainer
 
 __all__ = [
     "Adam",
+    "ClockSolver",
     "CrossEntropyLoss",
     "EventSolver",
     "FirstSpikeCrossEntropyLoss",

@@ -89,33 +89,34 @@ def read_hybrid_system(
             f"The neuron has a refractory period ({refractory}), which is solved for neurons with a closed form alone."
         )
     inside = subexpressions(equations)
-    states = _ordered(tuple(rates), threshold)
-    event = None if threshold is None else _event(threshold).subs(inside)
+    states = ordered_states(tuple(rates), threshold)
+    event = None if threshold is None else event_of(threshold).subs(inside)
     system = HybridSystem(
         states,
         tuple(rates[name] for name in states),
         event,
-        tuple(as_symbol(name) for name in states) if event is None else _jump(reset or "", states, inside),
+        tuple(as_symbol(name) for name in states) if event is None else jump_of(reset or "", states, inside),
     )
     for name, rate in zip(states, system.rates, strict=True):
-        _check_smooth(f"d{name}/dt = {rate}", rate)
+        check_smooth(f"d{name}/dt = {rate}", rate)
     if event is not None:
-        _check_smooth(f"The threshold '{threshold}'", event)
+        check_smooth(f"The threshold '{threshold}'", event)
         for landing in system.jump:
-            _check_smooth(f"The reset '{reset}'", landing)
+            check_smooth(f"The reset '{reset}'", landing)
         if not {symbol.name for symbol in event.free_symbols} & set(states):
             raise UnsupportedModelError(f"The threshold '{threshold}' looks at no state variable.")
     return system
 
 
-def _ordered(names: tuple[str, ...], threshold: str | None) -> tuple[str, ...]:
+def ordered_states(names: tuple[str, ...], threshold: str | None) -> tuple[str, ...]:
     """First the variable that the threshold names first, then the others as they were written."""
     read = re.findall(r"[A-Za-z_]\w*", threshold or "")
     first = next((name for name in read if name in names), names[0])
     return (first, *(name for name in names if name != first))
 
 
-def _event(threshold: str) -> sympy.Expr:
+def event_of(threshold: str) -> sympy.Expr:
+    """What is negative before a spike and zero at it."""
     condition = as_expression(threshold)
     if isinstance(condition, (sympy.StrictGreaterThan, sympy.GreaterThan)):
         return condition.lhs - condition.rhs
@@ -124,7 +125,7 @@ def _event(threshold: str) -> sympy.Expr:
     raise UnsupportedModelError(f"The threshold '{threshold}' is not one comparison, such as 'v > v_th'.")
 
 
-def _jump(reset: str, states: tuple[str, ...], inside) -> tuple[sympy.Expr, ...]:
+def jump_of(reset: str, states: tuple[str, ...], inside) -> tuple[sympy.Expr, ...]:
     """The state after the statements of a reset, each of which sees what those before it did."""
     landing = {as_symbol(name): as_symbol(name) for name in states}
     for statement in _statements(reset):
@@ -151,13 +152,14 @@ def _statements(code: str) -> Iterable[str]:
                 yield statement.strip()
 
 
-def _check_smooth(what: str, expression: sympy.Expr) -> None:
-    clock = {symbol.name for symbol in expression.free_symbols} & _CLOCK
+def check_smooth(what: str, expression: sympy.Expr, functions: Iterable[str] = SMOOTH, clock=_CLOCK) -> None:
+    """Refuse what depends on the clock, by the names ``clock``, or contains other functions than the smooth ones."""
+    clock = {symbol.name for symbol in expression.free_symbols} & clock
     if clock:
         raise UnsupportedModelError(f"{what} depends on {', '.join(sorted(clock))}.")
     for part in sympy.preorder_traversal(expression):
         kinked = isinstance(part, (BooleanAtom, BooleanFunction, Relational, sympy.Mod))
-        if kinked or (isinstance(part, sympy.Function) and part.func.__name__ not in SMOOTH):
+        if kinked or (isinstance(part, sympy.Function) and part.func.__name__ not in functions):
             raise UnsupportedModelError(
-                f"{what} contains {part}, which is not known to be smooth; the functions that are: {', '.join(SMOOTH)}."
+                f"{what} contains {part}, which is not known to be smooth; the functions that are: {', '.join(functions)}."
             )

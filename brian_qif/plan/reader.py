@@ -20,6 +20,7 @@ from brian2 import (
 )
 from brian2.devices.device import get_device
 
+from brian_qif.plan.clocked import read_clocked
 from brian_qif.plan.hybrid import HybridReading
 from brian_qif.plan.network_plan import HybridNode, NetworkPlan, NeuronNode, Pathway, SourceNode
 from brian_qif.plan.neurons import NeuronReading, read_neurons
@@ -92,7 +93,9 @@ class NetworkReading:
         return replace(self, plan=self.plan.replacing(nodes={index: moved}))
 
 
-def read_network(network: Network, namespace: dict | None = None, numeric: bool | str = False) -> NetworkReading:
+def read_network(
+    network: Network, namespace: dict | None = None, numeric: bool | str = False, clocked: bool = False
+) -> NetworkReading:
     """Read a network's wiring, parameters and present state.
 
     Parameters
@@ -104,6 +107,8 @@ def read_network(network: Network, namespace: dict | None = None, numeric: bool 
         Where names in equations that no group defines are looked up.
     numeric : bool or "always"
         Whether groups without a closed form are read as `HybridNode`; with "always" every group is.
+    clocked : bool
+        Whether groups are read as `ClockedNode`: as Brian2 steps them.
 
     Returns
     -------
@@ -128,7 +133,8 @@ def read_network(network: Network, namespace: dict | None = None, numeric: bool 
     nodes: list[SourceNode | NeuronNode | HybridNode] = [_read_source(group) for group in sources]
     readings: dict[int, NeuronReading | HybridReading] = {}
     for group in neurons:
-        readings[len(nodes)] = reading = read_neurons(group, namespace, numeric)
+        reading = read_clocked(group, namespace) if clocked else read_neurons(group, namespace, numeric)
+        readings[len(nodes)] = reading
         nodes.append(reading.node())
     pathways: list[Pathway] = []
     links: dict[int, PathwayReading] = {}
@@ -174,7 +180,7 @@ def _sort_objects(network: Network):
         refused += [f"event '{event}' of '{group.name}'" for event in group.events if event != "spike"]
     if refused:
         raise NotImplementedError(
-            "The event-driven solver does not simulate: " + "; ".join(refused) + ". It takes NeuronGroup, "
+            "The solver does not simulate: " + "; ".join(refused) + ". It takes NeuronGroup, "
             "SpikeGeneratorGroup and Synapses; monitors may stay."
         )
     return sources, neurons, synapses

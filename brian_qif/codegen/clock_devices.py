@@ -1,0 +1,75 @@
+"""Runs the forward and the reverse network of a clock-driven gradient on one of Brian2's devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from brian2 import second
+
+from brian_qif.codegen.clock_forward import ClockObjects, forward_objects
+from brian_qif.codegen.clock_reverse import reverse_objects
+from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.solvers.clock_sweeps import Layout, Task, Values, register_device
+
+
+class RuntimeProgram:
+    """Brian2 objects in this process, made once and run often."""
+
+    def __init__(self, build: Callable[[], ClockObjects]):
+        self.objects = build()
+        self.objects.network.store("qif_start")
+
+    def run(self, values: Values) -> None:
+        made = self.objects
+        made.network.restore("qif_start")
+        for label, array in values.arrays.items():
+            owner, name = made.arrays[label]
+            variable = owner.variables[name]
+            variable.set_value(np.asarray(array, dtype=float) if not variable.scalar else float(np.ravel(array)[0]))
+        dt = next(iter(made.network.objects)).clock.dt_
+        for label, (units, steps) in values.spikes.items():
+            made.spikes[label].set_spikes(units, steps * dt * second)
+        for label, table in values.tables.items():
+            made.tables[label].values[...] = table
+        made.network.run(made.duration * second, namespace={})
+
+    def monitor(self, label: str, name: str) -> np.ndarray:
+        """What a monitor recorded of a variable: one row per step for states."""
+        return np.array(self.objects.monitors[label].variables[name].get_value())
+
+    def array(self, label: str) -> np.ndarray:
+        """The final values of a variable."""
+        owner, name = self.objects.arrays[label]
+        return np.array(owner.variables[name].get_value())
+
+
+class Runtime:
+    """Brian2's runtime mode, with the target (numpy, cython) that the user chose."""
+
+    name = "runtime"
+    program = RuntimeProgram
+
+    def __init__(self):
+        self._programs: dict[object, RuntimeProgram] = {}
+
+    def refusal(self, plan: NetworkPlan) -> str | None:
+        return None
+
+    def forward(self, plan: NetworkPlan, layout: Layout, key, values: Values) -> RuntimeProgram:
+        program = self._find(("forward", key, layout), lambda: forward_objects(plan, layout))
+        program.run(values)
+        return program
+
+    def reverse(self, plan: NetworkPlan, layout: Layout, task: Task, key, values: Values) -> RuntimeProgram:
+        program = self._find(("reverse", key, layout, task), lambda: reverse_objects(plan, layout, task))
+        program.run(values)
+        return program
+
+    def _find(self, key, build):
+        if key not in self._programs:
+            self._programs[key] = self.program(build)
+        return self._programs[key]
+
+
+register_device(Runtime())

@@ -1,0 +1,126 @@
+"""A plan as Brian2 objects that simulate many samples side by side, and what they recorded.
+
+Every group holds one copy of its neurons per sample; copies share parameters and weights. Neuron n of sample b is
+neuron b*N + n of its group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from brian2 import (
+    Clock,
+    Equations,
+    Network,
+    NeuronGroup,
+    SpikeGeneratorGroup,
+    SpikeMonitor,
+    StateMonitor,
+    Synapses,
+    second,
+)
+from brian2.equations.equations import PARAMETER, SingleEquation
+
+from brian_qif.plan.clocked import ClockedNode
+from brian_qif.plan.network_plan import NetworkPlan, SourceNode
+from brian_qif.solvers.clock_sweeps import Layout, delay_steps, step_length
+
+
+@dataclass
+class ClockObjects:
+    """Brian2 objects that are run together.
+
+    ``arrays`` maps a label to the variable, a pair of an object and a name, whose values may change from run to run;
+    ``spikes`` to a generator of spikes; ``tables`` to a `TimedArray`. ``namespace`` is that of the run.
+    """
+
+    network: Network
+    duration: float
+    arrays: dict[str, tuple[object, str]] = field(default_factory=dict)
+    spikes: dict[str, SpikeGeneratorGroup] = field(default_factory=dict)
+    tables: dict[str, object] = field(default_factory=dict)
+    monitors: dict[str, object] = field(default_factory=dict)
+    namespace: dict = field(default_factory=dict)
+
+
+def forward_objects(plan: NetworkPlan, layout: Layout) -> ClockObjects:
+    """The network of a plan; states are kept at the beginning of every step."""
+    dt = step_length(plan)
+    clock = Clock(dt=dt * second, name="qif_clock*")
+    made, groups = ClockObjects(Network(), layout.steps * dt), []
+    for k, node in enumerate(plan.nodes):
+        if isinstance(node, SourceNode):
+            group = SpikeGeneratorGroup(
+                node.size * layout.copies(k), [], [] * second, clock=clock, name=f"qif_source_{k}*"
+            )
+            made.spikes[f"node {k}"] = group
+        else:
+            group = _neurons(node, k, layout, clock, made)
+            monitor = SpikeMonitor(group, name=f"qif_spikes_{k}*")
+            made.monitors[f"spikes {k}"] = monitor
+            made.network.add(monitor)
+            monitor = StateMonitor(group, list(node.system.states), record=True, clock=clock, name=f"qif_states_{k}*")
+            made.monitors[f"states {k}"] = monitor
+            made.network.add(monitor)
+        groups.append(group)
+        made.network.add(group)
+    for k, pathway in enumerate(plan.pathways):
+        _synapses(plan, k, pathway, groups, layout, clock, made)
+    return made
+
+
+def _neurons(node: ClockedNode, k: int, layout: Layout, clock, made: ClockObjects) -> NeuronGroup:
+    model = node.model
+    group = NeuronGroup(
+        node.size * layout.samples,
+        model.equations,
+        threshold=model.threshold,
+        reset=model.reset if model.threshold is not None else None,
+        refractory=False if model.refractory is None else _with_unit(model.refractory),
+        method=model.method,
+        clock=clock,
+        namespace={},
+        name=f"qif_neurons_{k}*",
+    )
+    for name in (*node.system.states, *node.numbers):
+        made.arrays[f"node {k} {name}"] = (group, name)
+    return group
+
+
+def _with_unit(refractory):
+    return refractory if isinstance(refractory, str) else float(refractory) * second
+
+
+def _synapses(plan, k, pathway, groups, layout, clock, made: ClockObjects) -> None:
+    target = plan.nodes[pathway.target]
+    variable = target.system.states[pathway.port + 1]
+    weight = SingleEquation(PARAMETER, "w", groups[pathway.target].variables[variable].dim)
+    synapses = Synapses(
+        groups[pathway.source],
+        groups[pathway.target],
+        Equations([weight]),
+        on_pre=f"{variable}_post += w",
+        namespace={},
+        clock=clock,
+        name=f"qif_synapses_{k}*",
+    )
+    synapses.connect(i=pre_copies(plan, k, layout), j=post_copies(plan, k, layout))
+    steps = delay_steps(plan, k)
+    synapses.delay = np.tile(steps * step_length(plan), layout.copies(pathway.source)) * second
+    made.arrays[f"pathway {k} weight"] = (synapses, "w")
+    made.network.add(synapses)
+
+
+def pre_copies(plan: NetworkPlan, k: int, layout: Layout) -> np.ndarray:
+    """The presynaptic neuron of every copy of every synapse of a pathway."""
+    pathway = plan.pathways[k]
+    first = plan.nodes[pathway.source].size * np.arange(layout.copies(pathway.source))
+    return (first[:, None] + pathway.pre).ravel()
+
+
+def post_copies(plan: NetworkPlan, k: int, layout: Layout) -> np.ndarray:
+    """The postsynaptic neuron of every copy of every synapse of a pathway."""
+    pathway = plan.pathways[k]
+    sample = np.tile(np.arange(layout.samples), layout.multiplicity[pathway.source])
+    return (plan.nodes[pathway.target].size * sample[:, None] + pathway.post).ravel()

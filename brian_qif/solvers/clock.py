@@ -1,0 +1,96 @@
+"""The clock-driven solver: Brian2's own simulation, and the gradient of its limit for small steps."""
+
+from __future__ import annotations
+
+from brian2 import Network, get_local_namespace
+
+from brian_qif.plan.clocked import ClockedNode
+from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.plan.reader import NetworkReading, read_network
+from brian_qif.solvers.clock_sweeps import ClockNetwork, find_device
+from brian_qif.solvers.event import duration_in_seconds
+from brian_qif.solvers.sweeps import Request
+from brian_qif.solvers.trajectory import Trajectory
+
+
+class ClockSolver:
+    """Simulate a network of any smooth neurons as Brian2 does, step by step, and carry slopes back through it.
+
+    Parameters
+    ----------
+    device : str
+        Where both passes run: "runtime" (Brian2's code generation target, as the preferences have it).
+
+    Notes
+    -----
+    Supported are every `NeuronGroup` with smooth equations and one of Brian2's state updaters (exact, exponential_euler,
+    euler, rk2, rk4, heun, milstein without noise), with one comparison as its threshold, any statements on its state variables as
+    its reset, and a refractory period of any length; `SpikeGeneratorGroup`; and `Synapses` that add a weight to a state
+    variable, with any delays. All on one clock.
+
+    Between spikes, slopes are those of the map that Brian2 computes, up to rounding. Through a spike they are those of
+    the limit of small steps: the spike is placed inside its step by interpolation, and reset and synapses act as at
+    that time. The error of a slope is of order 1 in dt, per spike. Reported spike times are the interpolated ones;
+    Brian2's own monitors have the beginning of the step.
+    """
+
+    def __init__(self, device: str = "runtime"):
+        self.device = device
+        find_device(device)
+
+    def __repr__(self):
+        return f"<ClockSolver, device {self.device!r}: exact for the step between spikes, order 1 in dt through spikes>"
+
+    def read(self, network: Network, namespace: dict | None) -> NetworkReading:
+        """The network as this solver takes it."""
+        reading = read_network(network, namespace, clocked=True)
+        clocks = {node.model.dt for node in reading.plan.nodes if isinstance(node, ClockedNode)}
+        if len(clocks) > 1:
+            steps = ", ".join(f"{dt} s" for dt in sorted(clocks))
+            raise NotImplementedError(
+                f"The groups of the network have different clocks ({steps}); give all the same dt."
+            )
+        return reading
+
+    def simulate(self, network: Network, duration, namespace: dict | None = None, level: int = 0) -> Trajectory:
+        """Simulate from the network's present state; the network itself is not changed.
+
+        Parameters
+        ----------
+        network : `brian2.Network`
+        duration : `brian2.Quantity`
+            Length of the trial, a time.
+        namespace : dict, optional
+            Values of names in the equations that no group defines; by default those around the call.
+
+        Returns
+        -------
+        `Trajectory`
+
+        Raises
+        ------
+        NotImplementedError
+            For objects and equations that are not supported, by name.
+        """
+        seconds = duration_in_seconds(duration)
+        namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
+        reading = self.read(network, namespace)
+        return Trajectory(reading, seconds, self.prepare(reading.plan).forward(Request(seconds)))
+
+    def prepare(self, plan: NetworkPlan) -> ClockNetwork:
+        """A plan for the device of this solver."""
+        return ClockNetwork(plan, self.find_backend(plan))
+
+    def find_backend(self, plan: NetworkPlan):
+        """The device that runs a plan.
+
+        Raises
+        ------
+        NotImplementedError
+            If it cannot.
+        """
+        device = find_device(self.device)
+        refusal = device.refusal(plan)
+        if refusal is not None:
+            raise NotImplementedError(f"The device '{device.name}' cannot run this network: {refusal}")
+        return device

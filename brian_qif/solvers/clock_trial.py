@@ -1,0 +1,147 @@
+"""What a clock-driven trial left: states at every step, spikes and their place inside the step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+
+from brian_qif.equations.adjoint import jacobians
+from brian_qif.equations.clocked import FREE
+from brian_qif.equations.text import as_symbol
+from brian_qif.equations.transposed import renamed
+from brian_qif.plan.clocked import ClockedNode
+from brian_qif.plan.values import compiled_together
+from brian_qif.solvers.sweeps import GrazingSpikeError
+
+# Slower than this, relative to the size of the event function per step, a crossing has no bounded slope.
+GRAZING = 1e-9
+
+
+@dataclass
+class NodeTrial:
+    """One sample of one node.
+
+    ``states`` has the shape (steps + 1, rows, neurons), the state at the beginning of every step and at the end;
+    ``steps`` and ``units`` list the spikes in the order of ``times``, which are interpolated inside the steps.
+    """
+
+    states: np.ndarray
+    steps: np.ndarray
+    units: np.ndarray
+    times: np.ndarray
+
+    def at(self, times: np.ndarray, dt: float) -> np.ndarray:
+        """The states at times from the start of the trial, between the steps by straight lines."""
+        last = len(self.states) - 1
+        place = np.asarray(times) / dt
+        # A time on the clock is that of the clock.
+        place = np.where(np.abs(place - np.round(place)) < 1e-6, np.round(place), place)
+        step = np.minimum(place.astype(int), last - 1)
+        share = (place - step)[:, None, None]
+        return (1 - share) * self.states[step] + share * self.states[step + 1]
+
+    def at_adjoint(self, times: np.ndarray, seed: np.ndarray, dt: float) -> np.ndarray:
+        """The slope by the state of every step, from that by the states at some times."""
+        last = len(self.states) - 1
+        place = np.asarray(times) / dt
+        place = np.where(np.abs(place - np.round(place)) < 1e-6, np.round(place), place)
+        step = np.minimum(place.astype(int), last - 1)
+        share = (place - step)[:, None, None]
+        total = np.zeros_like(self.states)
+        np.add.at(total, step, (1 - share) * seed)
+        np.add.at(total, step + 1, share * seed)
+        return total
+
+
+def end_of_step(node: ClockedNode, states: np.ndarray, units: np.ndarray) -> tuple[dict[str, np.ndarray], list]:
+    """What every statement of a step assigns, from states of shape (rows, places) of some neurons, free to move."""
+    statements, after = renamed(node.system.step, node.system.states)
+    known = dict(zip(node.system.states, states, strict=True))
+    known |= {name: x[units] if x.size > 1 else x for name, x in node.values().items()}
+    known[FREE.name] = np.ones(1)
+    for name, expression in statements:
+        known[name] = np.broadcast_to(_value(expression, known), states.shape[1:])
+    return known, [known[after[name]] for name in node.system.states]
+
+
+def _value(expression: sympy.Expr, known) -> np.ndarray:
+    names = tuple(sorted(symbol.name for symbol in expression.free_symbols))
+    return np.asarray(compiled_by_name(names, expression)(*(known[name] for name in names)), dtype=float)
+
+
+def compiled_by_name(names, expression):
+    """An expression as a function of the values of its names."""
+    plain = expression.subs({symbol: as_symbol(symbol.name) for symbol in expression.free_symbols})
+    function = compiled_together(names, (plain,))
+    return lambda *values: function(*values)[0]
+
+
+def safe_state(node: ClockedNode, trials: list[NodeTrial]) -> np.ndarray:
+    """A state at which the threshold and the reset have finite derivatives: one at which a neuron spiked, if any did.
+
+    Raises
+    ------
+    FloatingPointError
+        If no such state is found.
+    """
+    candidates = [np.full(len(node.states), value) for value in (1.0, 0.1, -1.0)]
+    candidates[:0] = [trial.states[-1][:, 0] for trial in trials]
+    for trial in trials:
+        if len(trial.steps):
+            _, after = end_of_step(node, trial.states[trial.steps[0], :, trial.units[0]][:, None], trial.units[:1])
+            candidates[:0] = [np.array(after)[:, 0]]
+    found = jacobians(node.system)
+    parts = [
+        x
+        for table in (found.event_by_state, found.jump_by_state, found.jump_by_parameter)
+        for row in table
+        for x in row
+    ]
+    parts += [rate.subs(_landing(node), simultaneous=True) for rate in node.system.rates] + list(node.system.rates)
+    for state in candidates:
+        known = {**dict(zip(node.system.states, state, strict=True)), **node.values()}
+        with np.errstate(all="ignore"):
+            if all(np.all(np.isfinite(_value(part, known))) for part in parts):
+                return state
+    raise FloatingPointError(f"The reset of '{node.name}' is not finite at any state that was tried.")
+
+
+def _landing(node: ClockedNode):
+    return dict(zip(map(as_symbol, node.system.states), node.system.jump, strict=True))
+
+
+def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Where inside their steps spikes are: between 0 and 1, by a straight line through the event function.
+
+    Raises
+    ------
+    NotImplementedError
+        For a neuron that a synapse or a reset lifted over its threshold at once.
+    GrazingSpikeError
+        For a crossing that is too slow to have a slope.
+    """
+    before = states[steps, :, units].T
+    known, after = end_of_step(node, before, units)
+    low = np.broadcast_to(_value(node.system.event, known), steps.shape)
+    at_end = {**known, **dict(zip(node.system.states, after, strict=True))}
+    high = np.broadcast_to(_value(node.system.event, at_end), steps.shape)
+    bad = np.flatnonzero(~(low < 0))
+    if len(bad):
+        raise NotImplementedError(
+            f"Neuron {units[bad[0]]} of '{node.name}' was lifted over its threshold at once, at "
+            f"{steps[bad[0]] * node.model.dt} s, by a synapse that acts on what the threshold looks at: on a clock its "
+            "spike time has no slope. EventSolver() solves LIF and QIF neurons with such synapses."
+        )
+    rise = sum(
+        _value(sympy.diff(node.system.event, as_symbol(name)) * rate, at_end)
+        for name, rate in zip(node.system.states, node.system.rates, strict=True)
+    )
+    slow = np.flatnonzero(~(np.broadcast_to(rise, steps.shape) * node.model.dt > GRAZING * (high - low)))
+    if len(slow):
+        raise GrazingSpikeError(
+            f"Neuron {units[slow[0]]} of '{node.name}' only grazes its threshold at {steps[slow[0]] * node.model.dt} s; "
+            "its spike time has no bounded derivative."
+        )
+    return -low / (high - low)
