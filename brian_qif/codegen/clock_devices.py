@@ -48,7 +48,6 @@ class Runtime:
     """Brian2's runtime mode, with the target (numpy, cython) that the user chose."""
 
     name = "runtime"
-    program = RuntimeProgram
 
     def __init__(self):
         self._programs: dict[object, RuntimeProgram] = {}
@@ -56,19 +55,19 @@ class Runtime:
     def refusal(self, plan: NetworkPlan) -> str | None:
         return None
 
-    def forward(self, plan: NetworkPlan, layout: Layout, key, values: Values) -> RuntimeProgram:
-        program = self._find(("forward", key, layout), lambda: forward_objects(plan, layout))
-        program.run(values)
-        return program
+    def forward(self, plan: NetworkPlan, layout: Layout, key: str, values: Values):
+        """Run the forward network; what it left can be read from the program until it is run again."""
+        return self._run(("forward", key, layout), lambda: forward_objects(plan, layout), values, layout.steps)
 
-    def reverse(self, plan: NetworkPlan, layout: Layout, task: Task, key, values: Values) -> RuntimeProgram:
-        program = self._find(("reverse", key, layout, task), lambda: reverse_objects(plan, layout, task))
-        program.run(values)
-        return program
+    def reverse(self, plan: NetworkPlan, layout: Layout, task: Task, key: str, values: Values):
+        """Run the reverse network."""
+        steps = layout.steps + task.extra + 1
+        return self._run(("reverse", key, layout, task), lambda: reverse_objects(plan, layout, task), values, steps)
 
-    def _find(self, key, build):
+    def _run(self, key, build, values: Values, steps: int):
         if key not in self._programs:
-            self._programs[key] = self.program(build)
+            self._programs[key] = RuntimeProgram(build)
+        self._programs[key].run(values)
         return self._programs[key]
 
 

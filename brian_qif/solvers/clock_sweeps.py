@@ -273,7 +273,9 @@ class ClockNetwork:
                 given = [history.given for history in histories]
                 last = steps - 1 + task.extra
                 long = Layout(layout.samples, steps + task.extra + 1, layout.multiplicity)
-                values.spikes[f"pathway {p}"] = self._side_by_side(k, given, long, lambda at: last - at - longest)
+                values.spikes[f"pathway {p}"] = self._side_by_side(
+                    k, given, long, lambda at, late=last - longest: late - at
+                )
         found = self.device.reverse(self.plan, layout, task, self.key, values)
         return [self._slopes(found, b, layout, task, wanted, histories[b]) for b in range(len(records))]
 

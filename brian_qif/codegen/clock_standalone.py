@@ -1,0 +1,149 @@
+"""Runs the networks of a clock-driven gradient as C++ programs that Brian2 builds once.
+
+What changes from run to run is in files that the built program reads: values of arrays, spikes, and tables. They are
+written again before every run, and the results are read from the files that it leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from brian2 import second
+from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
+from brian2.devices.device import all_devices, get_device, reset_device, set_device
+
+from brian_qif.codegen.clock_devices import Runtime
+from brian_qif.codegen.clock_forward import ClockObjects
+from brian_qif.codegen.compiler import cache_directory
+from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.solvers.clock_sweeps import Values, register_device
+
+# A device of Brian2's kind, but not its instance: what the script builds on that is left alone.
+_DEVICE = "brian_qif_cpp_standalone"
+all_devices[_DEVICE] = CPPStandaloneDevice()
+
+
+class StandaloneProgram:
+    """A network as a program in a folder of its own; the folder goes with the object."""
+
+    def __init__(self, build: Callable[[], ClockObjects], values: Values):
+        cache_directory().mkdir(parents=True, exist_ok=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="clock_", dir=cache_directory(), ignore_cleanup_errors=True)
+        self.directory = Path(self._folder.name)
+        set_device(_DEVICE, build_on_run=False)
+        try:
+            self.device = get_device()
+            self.device.reinit()
+            self.device.activate(build_on_run=False)
+            self._make(build, values)
+        finally:
+            reset_device()
+
+    def _make(self, build, values: Values) -> None:
+        self.objects = made = build()
+        self.dt = next(iter(made.network.objects)).clock.dt_
+        self._files: dict[str, str] = {}
+        for label, array in values.arrays.items():
+            self._files[label] = self._set(label, array)
+        for label, (units, steps) in values.spikes.items():
+            made.spikes[label].set_spikes(units, steps * self.dt * second)
+        made.network.run(made.duration * second, namespace={})
+        self.device.build(directory=str(self.directory), compile=True, run=False, with_output=False)
+        self._static = dict(self.device.static_arrays)
+        self._results = {
+            variable: os.path.basename(self.device.get_array_filename(variable)) for variable in self._variables()
+        }
+
+    def _set(self, label: str, array) -> str | None:
+        """Give a variable a value, and find the file that will hold it; None where it is compiled in."""
+        known = set(self.device.static_arrays)
+        owner, name = self.objects.arrays[label]
+        variable = owner.variables[name]
+        array = np.asarray(array, dtype=float)
+        variable.set_value(float(np.ravel(array)[0]) if variable.scalar or array.size == 1 else array)
+        new = set(self.device.static_arrays) - known
+        return new.pop() if new else None
+
+    def _variables(self):
+        yield from (owner.variables[name] for owner, name in self.objects.arrays.values())
+        for monitor in self.objects.monitors.values():
+            yield from (monitor.variables[name] for name in [*getattr(monitor, "record_variables", ()), "t"])
+            if "i" in monitor.variables:
+                yield monitor.variables["i"]
+
+    def run(self, values: Values) -> None:
+        """Write what has changed and start the program."""
+        for label, array in values.arrays.items():
+            if self._files[label] is not None:
+                self._write(self._files[label], array)
+        for label, (units, steps) in values.spikes.items():
+            group = self.objects.spikes[label].name
+            self._write(f"_static_array__dynamic_array_{group}_neuron_index", units)
+            self._write(f"_static_array__dynamic_array_{group}__timebins", steps)
+            self._write(f"_static_array__dynamic_array_{group}_spike_time", steps * self.dt)
+        for label, table in values.tables.items():
+            self._write(f"{self.objects.tables[label].name}_values", table)
+        (self.directory / "results").mkdir(exist_ok=True)
+        finished = subprocess.run(
+            [str(self.directory / "main")], cwd=self.directory, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        if finished.returncode != 0:
+            raise RuntimeError(f"The compiled simulation failed:\\n{finished.stdout}{finished.stderr}")
+
+    def _write(self, name: str, values) -> None:
+        kept = self._static[name]
+        values = np.ascontiguousarray(values, dtype=kept.dtype)
+        if values.size != kept.size:
+            raise ValueError(f"{name} was built for {kept.size} values; {values.size} were given.")
+        values.tofile(self.directory / "static_arrays" / name)
+
+    def _read(self, variable) -> np.ndarray:
+        return np.fromfile(self.directory / "results" / self._results[variable], dtype=variable.dtype)
+
+    def monitor(self, label: str, name: str) -> np.ndarray:
+        """What a monitor recorded of a variable: one row per step for states."""
+        return self._read(self.objects.monitors[label].variables[name])
+
+    def array(self, label: str) -> np.ndarray:
+        """The final values of a variable."""
+        owner, name = self.objects.arrays[label]
+        return self._read(owner.variables[name])
+
+
+def padded(values: Values, beyond: int) -> Values:
+    """Spikes filled up, with spikes that come after the end, to a number that many trials have room in."""
+    spikes = {}
+    for label, (units, steps) in values.spikes.items():
+        room = 1 << max(4, int(len(units)).bit_length())
+        missing = room - len(units)
+        steps = np.concatenate([steps, beyond + 1 + np.arange(missing)])
+        spikes[label] = (np.concatenate([units, np.zeros(missing, dtype=int)]), steps)
+    return Values(values.arrays, spikes, values.tables)
+
+
+class Standalone(Runtime):
+    """Brian2's C++ standalone mode; OpenMP as its preference says."""
+
+    name = "cpp_standalone"
+
+    def refusal(self, plan: NetworkPlan) -> str | None:
+        return None
+
+    def _run(self, key, build, values: Values, steps: int):
+        values = padded(values, steps)
+        # What is compiled in is part of what the program is known by.
+        single = tuple((label, float(np.ravel(x)[0])) for label, x in values.arrays.items() if np.size(x) == 1)
+        rooms = tuple((label, len(units)) for label, (units, _) in values.spikes.items())
+        key = (key, single, rooms)
+        if key not in self._programs:
+            self._programs[key] = StandaloneProgram(build, values)
+        self._programs[key].run(values)
+        return self._programs[key]
+
+
+register_device(Standalone())
