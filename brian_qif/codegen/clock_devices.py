@@ -10,7 +10,7 @@ from brian2 import second
 from brian_qif.codegen.clock_forward import ClockObjects, forward_objects
 from brian_qif.codegen.clock_reverse import reverse_objects
 from brian_qif.plan.network_plan import NetworkPlan
-from brian_qif.solvers.clock_sweeps import Layout, Task, Values, register_device
+from brian_qif.solvers.clock_tasks import Layout, Task, Values, register_device
 
 
 class RuntimeProgram:

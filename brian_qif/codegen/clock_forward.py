@@ -24,7 +24,7 @@ from brian2.equations.equations import PARAMETER, SingleEquation
 
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan, SourceNode
-from brian_qif.solvers.clock_sweeps import Layout, delay_steps, step_length
+from brian_qif.solvers.clock_tasks import Layout, delay_steps, step_length
 
 
 @dataclass
@@ -57,9 +57,10 @@ def forward_objects(plan: NetworkPlan, layout: Layout) -> ClockObjects:
             made.spikes[f"node {k}"] = group
         else:
             group = _neurons(node, k, layout, clock, made)
-            monitor = SpikeMonitor(group, name=f"qif_spikes_{k}*")
-            made.monitors[f"spikes {k}"] = monitor
-            made.network.add(monitor)
+            if node.spikes:
+                monitor = SpikeMonitor(group, name=f"qif_spikes_{k}*")
+                made.monitors[f"spikes {k}"] = monitor
+                made.network.add(monitor)
             monitor = StateMonitor(group, list(node.system.states), record=True, clock=clock, name=f"qif_states_{k}*")
             made.monitors[f"states {k}"] = monitor
             made.network.add(monitor)
@@ -95,12 +96,12 @@ def _with_unit(refractory):
 def _synapses(plan, k, pathway, groups, layout, clock, made: ClockObjects) -> None:
     target = plan.nodes[pathway.target]
     variable = target.system.states[pathway.port + 1]
-    weight = SingleEquation(PARAMETER, "w", groups[pathway.target].variables[variable].dim)
+    weight = SingleEquation(PARAMETER, "synaptic_weight", groups[pathway.target].variables[variable].dim)
     synapses = Synapses(
         groups[pathway.source],
         groups[pathway.target],
         Equations([weight]),
-        on_pre=f"{variable}_post += w",
+        on_pre=f"{variable}_post += synaptic_weight",
         namespace={},
         clock=clock,
         name=f"qif_synapses_{k}*",
@@ -108,7 +109,7 @@ def _synapses(plan, k, pathway, groups, layout, clock, made: ClockObjects) -> No
     synapses.connect(i=pre_copies(plan, k, layout), j=post_copies(plan, k, layout))
     steps = delay_steps(plan, k)
     synapses.delay = np.tile(steps * step_length(plan), layout.copies(pathway.source)) * second
-    made.arrays[f"pathway {k} weight"] = (synapses, "w")
+    made.arrays[f"pathway {k} weight"] = (synapses, "synaptic_weight")
     made.network.add(synapses)
 
 

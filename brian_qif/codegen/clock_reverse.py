@@ -16,7 +16,7 @@ from brian_qif.equations.text import as_symbol
 from brian_qif.equations.transposed import ReverseProgram, arrival_slope, reverse_program
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan, SourceNode
-from brian_qif.solvers.clock_sweeps import Layout, Task, delay_steps, step_length
+from brian_qif.solvers.clock_tasks import Layout, Task, delay_steps, step_length
 
 _WEIGHT = as_symbol("synaptic_weight")
 
@@ -100,7 +100,12 @@ def _adjoint_group(plan, k, layout: Layout, task: Task, clock, made: ClockObject
         made.arrays[f"node {k} {name}"] = (group, name)
     if task.kept:
         monitor = StateMonitor(
-            group, [*adjoints, *program.after.values()], record=True, clock=clock, when="end", name=f"qif_kept_{k}*"
+            group,
+            [*adjoints, *program.after.values(), *(["is_free"] if any(node.system.held) else [])],
+            record=True,
+            clock=clock,
+            when="end",
+            name=f"qif_kept_{k}*",
         )
         made.monitors[f"adjoint {k}"] = monitor
         made.network.add(monitor)

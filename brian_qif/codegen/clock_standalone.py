@@ -21,7 +21,7 @@ from brian_qif.codegen.clock_devices import Runtime
 from brian_qif.codegen.clock_forward import ClockObjects
 from brian_qif.codegen.compiler import cache_directory
 from brian_qif.plan.network_plan import NetworkPlan
-from brian_qif.solvers.clock_sweeps import Values, register_device
+from brian_qif.solvers.clock_tasks import Values, register_device
 
 # A device of Brian2's kind, but not its instance: what the script builds on that is left alone.
 _DEVICE = "brian_qif_cpp_standalone"

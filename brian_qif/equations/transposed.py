@@ -116,12 +116,12 @@ def reverse_program(system: ClockedSystem, parameters: Iterable[str]) -> Reverse
     flow, derivatives = reverse_statements(step, seeds, (*system.states, *parameters))
     leave += flow
     leave += [(f"new_adjoint_{name}", derivatives[name]) for name in system.states]
-    leave += [(f"adjoint_{name}", as_symbol(f"new_adjoint_{name}")) for name in system.states]
     for name in parameters:
         slopes[name] += derivatives[name]
     if any(system.held):
-        leave += _release_taken_back(system, parameters, adjoint, slopes)
+        leave += _release_taken_back(system, parameters, slopes)
     leave += [(f"slope_{name}", as_symbol(f"slope_{name}") + slope) for name, slope in slopes.items() if slope != 0]
+    leave += [(f"adjoint_{name}", as_symbol(f"new_adjoint_{name}")) for name in system.states]
     return ReverseProgram(system.states, parameters, step, after, tuple(arrive), tuple(leave))
 
 
@@ -175,11 +175,11 @@ def _threshold_taken_back(system, parameters, at_spike, adjoint):
     return leave, at_event, slopes
 
 
-def _release_taken_back(system, parameters, adjoint, slopes):
+def _release_taken_back(system, parameters, slopes):
     """The end of a refractory period moves with the spike, and with the period."""
-    rate = sum(
-        adjoint[name] * f for name, f, held in zip(system.states, system.rates, system.held, strict=True) if held
-    )
+    rate = sympy.Integer(0)
+    for name, f, held in zip(system.states, system.rates, system.held, strict=True):
+        rate += as_symbol(f"new_adjoint_{name}") * f if held else 0
     released = as_symbol("by_release")
     for name in parameters:
         slopes[name] += released * sympy.diff(system.refractory, as_symbol(name))

@@ -13,7 +13,8 @@ from brian2 import NeuronGroup, Quantity, get_dimensions, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
 
 from brian_qif.gradients.pseudospikes import Pseudospikes
-from brian_qif.plan.network_plan import HybridNode, NeuronNode, SourceNode
+from brian_qif.plan.clocked import ClockedNode
+from brian_qif.plan.network_plan import HybridNode, SourceNode
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.sweeps import Record, Request, Seeds
 
@@ -155,13 +156,13 @@ class CrossEntropyLoss:
 
     def check(self, reading: NetworkReading) -> None:
         node = reading.plan.nodes[reading.node(self.group_name)]
-        if isinstance(node, HybridNode):
+        if isinstance(node, HybridNode) and not isinstance(node, ClockedNode):
             raise NotImplementedError(
                 f"CrossEntropyLoss averages a voltage in closed form, which '{self.group_name}' has not: use a "
                 "brian_qif.models.LeakyIntegratorGroup as readout, and EventSolver(numeric=True), which leaves it its "
                 "closed form."
             )
-        if not isinstance(node, NeuronNode) or node.spikes:
+        if isinstance(node, SourceNode) or node.spikes:
             raise NotImplementedError(
                 f"CrossEntropyLoss averages the voltage of neurons without a threshold; '{self.group_name}' spikes: "
                 "use a brian_qif.models.LeakyIntegratorGroup as readout."

@@ -7,7 +7,8 @@ from brian2 import Network, get_local_namespace
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.plan.reader import NetworkReading, read_network
-from brian_qif.solvers.clock_sweeps import ClockNetwork, find_device
+from brian_qif.solvers.clock_sweeps import ClockNetwork
+from brian_qif.solvers.clock_tasks import find_device
 from brian_qif.solvers.event import duration_in_seconds
 from brian_qif.solvers.sweeps import Request
 from brian_qif.solvers.trajectory import Trajectory

@@ -1,114 +1,26 @@
-"""The two passes of a clock-driven gradient, as arrays: what a device is given, and what is made of its answer.
-
-Devices run Brian2 networks; they register here, so that this module knows none of them.
-"""
+"""The two passes of a clock-driven gradient, as arrays: what a device is given, and what is made of its answer."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from brian_qif.equations.clocked import FREE
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan, SourceNode
-from brian_qif.solvers.clock_trial import NodeTrial, end_of_step, place_spikes, safe_state
+from brian_qif.solvers.clock_arrivals import Arrivals
+from brian_qif.solvers.clock_tasks import Layout, Task, Values, delay_steps, step_length, structure
+from brian_qif.solvers.clock_trial import (
+    ClockHistory,
+    NodeTrial,
+    end_of_step,
+    most_within,
+    place_spikes,
+    safe_state,
+    spike_numbers,
+)
 from brian_qif.solvers.sweeps import Record, Request, Seeds, Slopes, Wanted
-
-_devices: dict[str, object] = {}
-
-
-def register_device(device) -> None:
-    """Make a device known under its name."""
-    _devices[device.name] = device
-
-
-def find_device(name: str):
-    """The device of that name.
-
-    Raises
-    ------
-    ValueError
-        If there is none; the message lists those that there are.
-    """
-    if name not in _devices:
-        known = ", ".join(repr(known) for known in sorted(_devices))
-        raise ValueError(f"There is no device '{name}' for the clock-driven solver; there are {known}.")
-    return _devices[name]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How samples lie side by side: their number, the steps of a trial and, by source, how often a unit may spike at
-    once (Brian2's generators send one spike per unit and step). Neuron n of copy c is neuron c*N + n of its group."""
-
-    samples: int
-    steps: int
-    multiplicity: tuple[int, ...]
-
-    def copies(self, k: int) -> int:
-        """How many copies there are of the neurons of a node."""
-        return self.samples * self.multiplicity[k]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a reverse pass has to deliver, and how much of it has to be kept apart.
-
-    ``weights``: pathways; ``models``: nodes; ``seeded``: for each node the states by which the loss has slopes of its
-    own; ``kept``: whether the adjoint is kept at every step; ``slots``: by node, how many spikes of a neuron may be on
-    their way through delays at a time; ``extra``: steps after the end of the trial in which late arrivals are replayed.
-    """
-
-    weights: frozenset[int]
-    models: frozenset[int]
-    seeded: tuple[tuple[str, ...], ...]
-    kept: bool
-    slots: tuple[int, ...]
-    extra: int
-
-
-@dataclass
-class Values:
-    """What changes from run to run: arrays and tables by label, and spikes as (units, steps)."""
-
-    arrays: dict[str, np.ndarray]
-    spikes: dict[str, tuple[np.ndarray, np.ndarray]]
-    tables: dict[str, np.ndarray]
-
-
-@dataclass
-class ClockHistory:
-    """A sample of a batch that was run together: by node its `NodeTrial`, and the spikes of sources by step."""
-
-    nodes: dict[int, NodeTrial]
-    given: dict[int, np.ndarray]
-    request: Request
-
-
-def delay_steps(plan: NetworkPlan, p: int) -> np.ndarray:
-    """Delays in steps of the clock, as Brian2 rounds them."""
-    return np.floor(plan.pathways[p].delays / step_length(plan) + 0.5).astype(int)
-
-
-def step_length(plan: NetworkPlan) -> float:
-    """The step of the clock of a plan."""
-    return next(node.model.dt for node in plan.nodes if isinstance(node, ClockedNode))
-
-
-def structure(plan: NetworkPlan) -> str:
-    """What the Brian2 objects of a plan depend on, but for the values of arrays."""
-    parts = []
-    for node in plan.nodes:
-        model = getattr(node, "model", None)
-        numbers = {name: x.size for name, x in getattr(node, "numbers", {}).items()}
-        parts.append((node.name, node.size, None if model is None else (*vars(model).values(),), numbers))
-    text = repr(parts).encode()
-    arrays = [x for p, pathway in enumerate(plan.pathways) for x in (pathway.pre, pathway.post, delay_steps(plan, p))]
-    links = repr([(pathway.source, pathway.target, pathway.port) for pathway in plan.pathways]).encode()
-    return hashlib.sha256(b"".join([text, links, *(x.tobytes() for x in arrays)])).hexdigest()
 
 
 class ClockNetwork:
@@ -277,7 +189,12 @@ class ClockNetwork:
                     k, given, long, lambda at, late=last - longest: late - at
                 )
         found = self.device.reverse(self.plan, layout, task, self.key, values)
-        return [self._slopes(found, b, layout, task, wanted, histories[b]) for b in range(len(records))]
+        slopes = [self._slopes(found, b, layout, task, wanted) for b in range(len(records))]
+        if task.kept:
+            arrivals = Arrivals(self.plan, found, layout, task)
+            for b, record in enumerate(records):
+                arrivals.add_slopes(slopes[b], b, record, wanted)
+        return slopes
 
     def _state_seeds(self, record: Record, seeds: Seeds) -> dict[int, np.ndarray]:
         """The loss's own slopes by the states at every step, by node."""
@@ -412,7 +329,7 @@ class ClockNetwork:
             free[step + 1 : step + held[n], n] = 0
         return free
 
-    def _slopes(self, found, b: int, layout: Layout, task: Task, wanted: Wanted, history: ClockHistory) -> Slopes:
+    def _slopes(self, found, b: int, layout: Layout, task: Task, wanted: Wanted) -> Slopes:
         slopes = Slopes()
         for p in wanted.weights:
             pathway = self.plan.pathways[p]
@@ -433,23 +350,3 @@ class ClockNetwork:
 
     def _part(self, values: np.ndarray, k: int, b: int) -> np.ndarray:
         return values.reshape(-1, self.plan.nodes[k].size)[b].copy()
-
-
-def spike_numbers(trial: NodeTrial) -> np.ndarray:
-    """For every spike, how many the neuron had before."""
-    numbers = np.zeros(len(trial.units), dtype=int)
-    order = np.lexsort((trial.steps, trial.units))
-    units = trial.units[order]
-    place = np.arange(len(units))
-    first = np.r_[True, units[1:] != units[:-1]] if len(units) else np.zeros(0, dtype=bool)
-    numbers[order] = place - np.maximum.accumulate(np.where(first, place, 0))
-    return numbers
-
-
-def most_within(trial: NodeTrial, window: int) -> int:
-    """The largest number of spikes of one neuron within so many steps, both ends included."""
-    most = 1
-    for n in np.unique(trial.units) if window else ():
-        steps = np.sort(trial.steps[trial.units == n])
-        most = max(most, int(np.max(np.searchsorted(steps, steps + window, side="right") - np.arange(len(steps)))))
-    return most

@@ -13,7 +13,7 @@ from brian_qif.equations.text import as_symbol
 from brian_qif.equations.transposed import renamed
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.values import compiled_together
-from brian_qif.solvers.sweeps import GrazingSpikeError
+from brian_qif.solvers.sweeps import GrazingSpikeError, Request
 
 # Slower than this, relative to the size of the event function per step, a crossing has no bounded slope.
 GRAZING = 1e-9
@@ -55,6 +55,40 @@ class NodeTrial:
         return total
 
 
+@dataclass
+class ClockHistory:
+    """A sample of a batch that was run together: by node its `NodeTrial`, and by source the times, units and steps of its spikes."""
+
+    nodes: dict[int, NodeTrial]
+    given: dict[int, tuple]
+    request: Request
+
+
+def by_step(history: ClockHistory, k: int) -> np.ndarray:
+    """The step of every spike of a node, in the order of the record."""
+    return history.nodes[k].steps if k in history.nodes else history.given[k][2]
+
+
+def spike_numbers(trial: NodeTrial) -> np.ndarray:
+    """For every spike, how many the neuron had before."""
+    numbers = np.zeros(len(trial.units), dtype=int)
+    order = np.lexsort((trial.steps, trial.units))
+    units = trial.units[order]
+    place = np.arange(len(units))
+    first = np.r_[True, units[1:] != units[:-1]] if len(units) else np.zeros(0, dtype=bool)
+    numbers[order] = place - np.maximum.accumulate(np.where(first, place, 0))
+    return numbers
+
+
+def most_within(trial: NodeTrial, window: int) -> int:
+    """The largest number of spikes of one neuron within so many steps, both ends included."""
+    most = 1
+    for n in np.unique(trial.units) if window else ():
+        steps = np.sort(trial.steps[trial.units == n])
+        most = max(most, int(np.max(np.searchsorted(steps, steps + window, side="right") - np.arange(len(steps)))))
+    return most
+
+
 def end_of_step(node: ClockedNode, states: np.ndarray, units: np.ndarray) -> tuple[dict[str, np.ndarray], list]:
     """What every statement of a step assigns, from states of shape (rows, places) of some neurons, free to move."""
     statements, after = renamed(node.system.step, node.system.states)
@@ -62,11 +96,12 @@ def end_of_step(node: ClockedNode, states: np.ndarray, units: np.ndarray) -> tup
     known |= {name: x[units] if x.size > 1 else x for name, x in node.values().items()}
     known[FREE.name] = np.ones(1)
     for name, expression in statements:
-        known[name] = np.broadcast_to(_value(expression, known), states.shape[1:])
+        known[name] = np.broadcast_to(value_of(expression, known), states.shape[1:])
     return known, [known[after[name]] for name in node.system.states]
 
 
-def _value(expression: sympy.Expr, known) -> np.ndarray:
+def value_of(expression: sympy.Expr, known) -> np.ndarray:
+    """An expression of named arrays."""
     names = tuple(sorted(symbol.name for symbol in expression.free_symbols))
     return np.asarray(compiled_by_name(names, expression)(*(known[name] for name in names)), dtype=float)
 
@@ -103,7 +138,7 @@ def safe_state(node: ClockedNode, trials: list[NodeTrial]) -> np.ndarray:
     for state in candidates:
         known = {**dict(zip(node.system.states, state, strict=True)), **node.values()}
         with np.errstate(all="ignore"):
-            if all(np.all(np.isfinite(_value(part, known))) for part in parts):
+            if all(np.all(np.isfinite(value_of(part, known))) for part in parts):
                 return state
     raise FloatingPointError(f"The reset of '{node.name}' is not finite at any state that was tried.")
 
@@ -122,11 +157,13 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
     GrazingSpikeError
         For a crossing that is too slow to have a slope.
     """
+    if len(steps) == 0:
+        return np.zeros(0)
     before = states[steps, :, units].T
     known, after = end_of_step(node, before, units)
-    low = np.broadcast_to(_value(node.system.event, known), steps.shape)
+    low = np.broadcast_to(value_of(node.system.event, known), steps.shape)
     at_end = {**known, **dict(zip(node.system.states, after, strict=True))}
-    high = np.broadcast_to(_value(node.system.event, at_end), steps.shape)
+    high = np.broadcast_to(value_of(node.system.event, at_end), steps.shape)
     bad = np.flatnonzero(~(low < 0))
     if len(bad):
         raise NotImplementedError(
@@ -135,7 +172,7 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
             "spike time has no slope. EventSolver() solves LIF and QIF neurons with such synapses."
         )
     rise = sum(
-        _value(sympy.diff(node.system.event, as_symbol(name)) * rate, at_end)
+        value_of(sympy.diff(node.system.event, as_symbol(name)) * rate, at_end)
         for name, rate in zip(node.system.states, node.system.rates, strict=True)
     )
     slow = np.flatnonzero(~(np.broadcast_to(rise, steps.shape) * node.model.dt > GRAZING * (high - low)))

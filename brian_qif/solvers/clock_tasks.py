@@ -1,0 +1,98 @@
+"""What a device of the clock-driven solver is asked for, and which devices there are.
+
+Devices run Brian2 networks; they register here, so that the solver knows none of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from brian_qif.plan.clocked import ClockedNode
+from brian_qif.plan.network_plan import NetworkPlan
+
+_devices: dict[str, object] = {}
+
+
+def register_device(device) -> None:
+    """Make a device known under its name."""
+    _devices[device.name] = device
+
+
+def find_device(name: str):
+    """The device of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists those that there are.
+    """
+    if name not in _devices:
+        known = ", ".join(repr(known) for known in sorted(_devices))
+        raise ValueError(f"There is no device '{name}' for the clock-driven solver; there are {known}.")
+    return _devices[name]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How samples lie side by side: their number, the steps of a trial and, by source, how often a unit may spike at
+    once (Brian2's generators send one spike per unit and step). Neuron n of copy c is neuron c*N + n of its group."""
+
+    samples: int
+    steps: int
+    multiplicity: tuple[int, ...]
+
+    def copies(self, k: int) -> int:
+        """How many copies there are of the neurons of a node."""
+        return self.samples * self.multiplicity[k]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a reverse pass has to deliver, and how much of it has to be kept apart.
+
+    ``weights``: pathways; ``models``: nodes; ``seeded``: for each node the states by which the loss has slopes of its
+    own; ``kept``: whether the adjoint is kept at every step; ``slots``: by node, how many spikes of a neuron may be on
+    their way through delays at a time; ``extra``: steps after the end of the trial in which late arrivals are replayed.
+    """
+
+    weights: frozenset[int]
+    models: frozenset[int]
+    seeded: tuple[tuple[str, ...], ...]
+    kept: bool
+    slots: tuple[int, ...]
+    extra: int
+
+
+@dataclass
+class Values:
+    """What changes from run to run: arrays and tables by label, and spikes as (units, steps)."""
+
+    arrays: dict[str, np.ndarray]
+    spikes: dict[str, tuple[np.ndarray, np.ndarray]]
+    tables: dict[str, np.ndarray]
+
+
+def delay_steps(plan: NetworkPlan, p: int) -> np.ndarray:
+    """Delays in steps of the clock, as Brian2 rounds them."""
+    return np.floor(plan.pathways[p].delays / step_length(plan) + 0.5).astype(int)
+
+
+def step_length(plan: NetworkPlan) -> float:
+    """The step of the clock of a plan."""
+    return next(node.model.dt for node in plan.nodes if isinstance(node, ClockedNode))
+
+
+def structure(plan: NetworkPlan) -> str:
+    """What the Brian2 objects of a plan depend on, but for the values of arrays."""
+    parts = []
+    for node in plan.nodes:
+        model = getattr(node, "model", None)
+        numbers = {name: x.size for name, x in getattr(node, "numbers", {}).items()}
+        parts.append((node.name, node.size, None if model is None else (*vars(model).values(),), numbers))
+    text = repr(parts).encode()
+    arrays = [x for p, pathway in enumerate(plan.pathways) for x in (pathway.pre, pathway.post, delay_steps(plan, p))]
+    links = repr([(pathway.source, pathway.target, pathway.port) for pathway in plan.pathways]).encode()
+    return hashlib.sha256(b"".join([text, links, *(x.tobytes() for x in arrays)])).hexdigest()
