@@ -4,7 +4,7 @@ from brian2 import BrianPreference, prefs
 
 prefs.register_preferences(
     "brian_qif",
-    "Event-driven solution and gradients (brian_qif)",
+    "Solvers and gradients (brian_qif)",
     backend=BrianPreference(
         default="auto",
         docs="Backend of the event-driven solver: 'cpp' (generated C++), 'reference' (NumPy), or 'auto', which takes "
@@ -21,9 +21,19 @@ prefs.register_preferences(
         docs="Further flags for the compiler of generated code, after its own.",
         validator=lambda value: isinstance(value, list) and all(isinstance(flag, str) for flag in value),
     ),
+    samples_at_once=BrianPreference(
+        default=32,
+        docs="Samples that the clock-driven solver simulates side by side in training, as copies in one network.",
+        validator=lambda value: isinstance(value, int) and value >= 1,
+    ),
     threads=BrianPreference(
         default=0,
         docs="Samples that are simulated side by side in training; 0 for one per core.",
         validator=lambda value: isinstance(value, int) and value >= 0,
+    ),
+    trajectory_memory=BrianPreference(
+        default=2_000_000_000,
+        docs="Bytes that the clock-driven solver may take for the states of trials, which its reverse pass needs.",
+        validator=lambda value: isinstance(value, (int, float)) and value > 0,
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import platform
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from importlib.metadata import version
 import numpy as np
 from brian2 import ms, second
 
-from brian_qif import __version__
+from brian_qif import ClockSolver, EventSolver, __version__
 from brian_qif.plotting import draw_curves
 from brian_qif.protocols.networks import NEURONS, build_classifier
 from brian_qif.protocols.recipes import RECIPES, REGULARISERS, REMEDIES, recipe_of
@@ -23,6 +24,8 @@ from brian_qif.training.progress import Progress
 from brian_qif.training.remedies import ActivityFloor
 from brian_qif.training.schedules import CosineSchedule
 from brian_qif.training.trainer import Trainer
+
+SOLVERS = ("event", "clock")
 
 
 def train_on_recordings(
@@ -38,6 +41,9 @@ def train_on_recordings(
     threads=None,
     inputs=700,
     recurrent=False,
+    solver="event",
+    device="runtime",
+    dt=0.5 * ms,
     resume=False,
     report=None,
 ):
@@ -56,6 +62,12 @@ def train_on_recordings(
         The number of hidden and of input neurons. The readout has one neuron per class of the training file.
     recurrent : bool
         Whether the hidden neurons hear each other too, by weights that are learned.
+    solver : 'event' or 'clock'
+        `EventSolver`, or `ClockSolver` on a ``device`` with a step ``dt``.
+    device : str
+        See `ClockSolver`.
+    dt : Quantity
+        The step of the clock.
     epochs : int
         The number of passes through the training file.
     batch_size : int, optional
@@ -88,7 +100,7 @@ def train_on_recordings(
     for name, value in numbers.items():
         _refuse_below(1, name, value)
     _refuse_below(0, "seed", seed)
-    recipe = recipe_of(neuron, batch_size, learning_rate)
+    recipe, chosen = recipe_of(neuron, batch_size, learning_rate), _solver(solver, device, dt)
     folder = RunFolder(out, resume)
     with SpikeDataset(train, n_units=inputs) as training_set:
         with SpikeDataset(test, n_units=inputs, n_classes=training_set.n_classes) as test_set:
@@ -99,6 +111,7 @@ def train_on_recordings(
                 "seed": seed,
                 "inputs": inputs,
                 "recurrent": recurrent,
+                "solver": repr(chosen),
                 "classes": training_set.n_classes,
                 **asdict(recipe),
                 "training_data": fingerprint(train),
@@ -106,7 +119,8 @@ def train_on_recordings(
             }
             folder.claim(settings)
             sizes = (inputs, hidden, training_set.n_classes)
-            trainer = prepare_trainer(neuron, sizes, _trial_duration(training_set), recipe, seed, threads, recurrent)
+            duration = _trial_duration(training_set)
+            trainer = prepare_trainer(neuron, sizes, duration, recipe, seed, threads, recurrent, chosen)
             progress = Progress(report)
             if folder.checkpoint.exists():
                 trainer.load(folder.checkpoint)
@@ -128,7 +142,7 @@ def train_on_recordings(
     return summary
 
 
-def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recurrent=False):
+def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recurrent=False, solver=None):
     """The network and its trainer, with all weights still zero.
 
     Parameters
@@ -143,6 +157,8 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         Initialisation and training.
     seed, threads, recurrent
         See `train_on_recordings`.
+    solver : EventSolver or ClockSolver, optional
+        By default an `EventSolver`.
 
     Returns
     -------
@@ -167,6 +183,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         classifier.parameters,
         classifier.stimulus,
         duration,
+        solver=solver,
         optimiser=Adam(
             learning_rate=list(rate),
             weight_decay=recipe.weight_decay,
@@ -220,6 +237,12 @@ def initialise(trainer, samples, sizes, recipe, seed=0):
     trainer.gradient.write(values)
     trainer.restart()
     return activity
+
+
+def _solver(name, device, dt):
+    if name not in SOLVERS:
+        raise ValueError(f"There is no solver '{name}'; there are {', '.join(SOLVERS)}.")
+    return EventSolver() if name == "event" else ClockSolver(device, dt=dt)
 
 
 def _refuse_below(least, name, value):
@@ -300,6 +323,26 @@ def add_arguments(parser):
         "--recurrent", action="store_true", help="hidden neurons hear each other too, by weights that are learned"
     )
     parser.add_argument(
+        "--solver",
+        choices=SOLVERS,
+        default="event",
+        help="exact spike times, or Brian2's own steps on a clock, whose gradient has an error of order dt (default:"
+        " %(default)s)",
+    )
+    parser.add_argument(
+        "--device",
+        default="runtime",
+        metavar="NAME",
+        help="Brian2 device of the clock-driven solver (default: runtime)",
+    )
+    parser.add_argument(
+        "--dt",
+        type=_milliseconds,
+        default=0.5 * ms,
+        metavar="TIME",
+        help="step of the clock-driven solver in milliseconds, such as 0.5 or 0.5ms (default: 0.5ms)",
+    )
+    parser.add_argument(
         "--epochs", type=int, default=20, metavar="N", help="passes through the training file (default: %(default)s)"
     )
     parser.add_argument(
@@ -327,6 +370,13 @@ def add_arguments(parser):
         action="store_true",
         help="go on with the run in --out, given the same settings, to the same bits as if it had not been interrupted",
     )
+
+
+def _milliseconds(text):
+    try:
+        return float(text.removesuffix("ms")) * ms
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a time such as 0.5ms") from None
 
 
 def _defaults(name):

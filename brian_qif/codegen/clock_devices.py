@@ -51,6 +51,7 @@ class Runtime:
 
     def __init__(self):
         self._programs: dict[object, RuntimeProgram] = {}
+        self.seen: dict[object, object] = {}
 
     def refusal(self, plan: NetworkPlan) -> str | None:
         return None

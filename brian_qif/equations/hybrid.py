@@ -109,8 +109,8 @@ def read_hybrid_system(
 
 
 def ordered_states(names: tuple[str, ...], threshold: str | None) -> tuple[str, ...]:
-    """First the variable that the threshold names first, then the others as they were written."""
-    read = re.findall(r"[A-Za-z_]\w*", threshold or "")
+    """First the variable that the threshold names first, or v without one, then the others as they were written."""
+    read = re.findall(r"[A-Za-z_]\w*", threshold or "v")
     first = next((name for name in read if name in names), names[0])
     return (first, *(name for name in names if name != first))
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import sympy
 
-from brian_qif.equations.clocked import FREE, ClockedSystem, Statements
+from brian_qif.equations.clocked import DT, FREE, ClockedSystem, Statements
 from brian_qif.equations.text import as_symbol
 
+_LARGE = sympy.Float(1e300)
 _SPIKED, _HOLDS, _SEED = map(as_symbol, ("spiked", "holds", "by_spike_time"))
 _OWN, _ARRIVALS, _BEFORE_FREE = map(as_symbol, ("by_own_time", "by_arrivals", "before_is_free"))
 
@@ -161,10 +162,9 @@ def _threshold_taken_back(system, parameters, at_spike, adjoint):
     if system.event is None:
         return [], dict(adjoint), slopes
     event = system.event.subs(at_spike, simultaneous=True)
-    rates = (rate.subs(at_spike, simultaneous=True) for rate in system.rates)
-    rise = sum(sympy.diff(event, end) * rate for end, rate in zip(at_spike.values(), rates, strict=True))
     # Without a spike the rate of g may be anything.
-    leave = [("by_event", -_SPIKED * (_OWN + _SEED + _ARRIVALS) / (_SPIKED * rise + 1 - _SPIKED))]
+    rise = _SPIKED * rise_at_crossing(system, at_spike) + 1 - _SPIKED
+    leave = [("by_event", -_SPIKED * (_OWN + _SEED + _ARRIVALS) / rise)]
     leave += [("by_own_time", (1 - _SPIKED) * _OWN)]
     at_event = {
         name: adjoint[name] + as_symbol("by_event") * sympy.diff(event, end)
@@ -173,6 +173,20 @@ def _threshold_taken_back(system, parameters, at_spike, adjoint):
     for name in parameters:
         slopes[name] += as_symbol("by_event") * sympy.diff(event, as_symbol(name))
     return leave, at_event, slopes
+
+
+def rise_at_crossing(system: ClockedSystem, at_end: Mapping[sympy.Symbol, sympy.Symbol]) -> sympy.Expr:
+    """The rate of g at its zero within a step, from what it is at both ends.
+
+    At the end of the step a decelerating g may rise no more; at its zero it did, by conservation in a parabola:
+    rise**2 = g'**2 - 2 g'' g. Where g accelerates, as towards infinity, g' at the end is the better scale, since the
+    adjoint is that at the end.
+    """
+    first = sum(sympy.diff(system.event, as_symbol(x)) * f for x, f in zip(system.states, system.rates, strict=True))
+    last = first.subs(at_end, simultaneous=True)
+    slowing = sympy.Function("clip")((first - last) / DT, 0, _LARGE)
+    beyond = sympy.Function("clip")(system.event.subs(at_end, simultaneous=True), 0, _LARGE)
+    return sympy.sqrt(last**2 + 2 * slowing * beyond)
 
 
 def _release_taken_back(system, parameters, slopes):

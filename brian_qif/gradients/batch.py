@@ -14,6 +14,7 @@ from brian2 import prefs
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import SourceNode
 from brian_qif.solvers.event import duration_in_seconds
+from brian_qif.solvers.sweeps import Record, Seeds
 
 # Sums are formed in this many lanes, whatever the number of threads, and the lanes are added in order: the bits of
 # a gradient do not depend on who computed it, and memory holds one gradient per lane, not one per sample.
@@ -106,14 +107,32 @@ class BatchGradient:
         losses, outputs = np.empty(len(samples)), [None] * len(samples)
         counts = {k: np.empty((len(samples), plan.nodes[k].size), dtype=np.int64) for k in spiking}
 
-        def run_one(n: int) -> list[np.ndarray] | None:
-            sample = samples[n]
-            times, units = _in_order(sample)
-            stimuli = {self.stimulus: (times + plan.start, units)}
-            record = prepared.forward(request, stimuli)
-            losses[n], seeds, outputs[n] = self.gradient.loss.evaluate(reading, record, seconds, sample.label)
+        def stimulus_of(n: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+            times, units = _in_order(samples[n])
+            return {self.stimulus: (times + plan.start, units)}
+
+        def evaluate(n: int, record: Record) -> Seeds:
+            losses[n], seeds, outputs[n] = self.gradient.loss.evaluate(reading, record, seconds, samples[n].label)
             for k in spiking:
                 counts[k][n] = np.bincount(record.spike_units[k], minlength=plan.nodes[k].size)
+            return seeds
+
+        def run_some(numbers: Sequence[int]) -> list[np.ndarray] | None:
+            """Samples side by side, as a solver takes them that simulates many at a time."""
+            records = prepared.forward_many(request, [stimulus_of(n) for n in numbers])
+            seeds = [evaluate(n, record) for n, record in zip(numbers, records, strict=True)]
+            if not reverse:
+                return None
+            total = None
+            for slopes in self.gradient.carry_back_many(reading, prepared, records, seeds, seconds):
+                if transform is not None:
+                    transform(slopes)
+                total = _add(total, slopes)
+            return total
+
+        def run_one(n: int) -> list[np.ndarray] | None:
+            record = prepared.forward(request, stimulus_of(n))
+            seeds = evaluate(n, record)
             if not reverse:
                 return None
             slopes = self.gradient.carry_back(reading, prepared, record, seeds, seconds)
@@ -121,23 +140,31 @@ class BatchGradient:
                 transform(slopes)
             return slopes
 
+        if hasattr(prepared, "forward_many"):
+            at_once = prepared.samples_at_once(request)
+            parts = [range(n, min(n + at_once, len(samples))) for n in range(0, len(samples), at_once)]
+            sums = [run_some(part) for part in parts]
+        else:
+            sums = self._in_lanes(len(samples), run_one)
+        total = None
+        for part in sums:
+            total = _add(total, part)
+        return BatchResult(losses, np.array(outputs), {plan.nodes[k].name: count for k, count in counts.items()}, total)
+
+    def _in_lanes(self, count: int, run_one) -> list[list[np.ndarray] | None]:
+        """The sums over samples that are computed one by one, in threads."""
+
         def run_lane(lane: int) -> list[np.ndarray] | None:
             total = None
-            for n in range(lane, len(samples), LANES):
-                slopes = run_one(n)
-                total = _add(total, slopes)
+            for n in range(lane, count, LANES):
+                total = _add(total, run_one(n))
             return total
 
-        lanes = range(min(LANES, len(samples)))
+        lanes = range(min(LANES, count))
         if self.threads == 1:
-            sums = [run_lane(lane) for lane in lanes]
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                sums = list(pool.map(run_lane, lanes))
-        total = None
-        for lane_sum in sums:
-            total = _add(total, lane_sum)
-        return BatchResult(losses, np.array(outputs), {plan.nodes[k].name: count for k, count in counts.items()}, total)
+            return [run_lane(lane) for lane in lanes]
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(run_lane, lanes))
 
 
 def _in_order(sample: Sample) -> tuple[np.ndarray, np.ndarray]:

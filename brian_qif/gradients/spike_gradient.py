@@ -12,7 +12,7 @@ from brian_qif.gradients.losses import Loss, with_dimensions
 from brian_qif.gradients.parameters import add_own_slopes, find_parameter, wanted_slopes, with_values
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.event import EventSolver, duration_in_seconds
-from brian_qif.solvers.sweeps import Record, Seeds
+from brian_qif.solvers.sweeps import Record, Seeds, Slopes
 from brian_qif.solvers.trajectory import Trajectory
 
 
@@ -135,6 +135,16 @@ class SpikeGradient:
     ) -> list[np.ndarray]:
         """One slope per parameter, SI numbers."""
         slopes = prepared.reverse(record, seeds, wanted_slopes(self.parameters, reading))
+        return self._by_parameter(reading, slopes, seeds, duration)
+
+    def carry_back_many(
+        self, reading: NetworkReading, prepared, records: Sequence[Record], seeds: Sequence[Seeds], duration: float
+    ) -> list[list[np.ndarray]]:
+        """The same for trials that were simulated side by side: for each, one slope per parameter."""
+        slopes = prepared.reverse_many(records, seeds, wanted_slopes(self.parameters, reading))
+        return [self._by_parameter(reading, *one, duration) for one in zip(slopes, seeds, strict=True)]
+
+    def _by_parameter(self, reading: NetworkReading, slopes: Slopes, seeds: Seeds, duration: float) -> list[np.ndarray]:
         add_own_slopes(slopes, seeds)
         return [parameter.slope(slopes, seeds, reading, duration) for parameter in self.parameters]
 

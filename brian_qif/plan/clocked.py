@@ -78,8 +78,8 @@ class ClockedReading(HybridReading):
         return ClockedNode(self.name, self.size, self.system, np.array(self.states), self.numbers, self.model)
 
 
-def read_clocked(group: NeuronGroup, namespace: Mapping | None) -> ClockedReading:
-    """A group with its present parameters and state.
+def read_clocked(group: NeuronGroup, namespace: Mapping | None, dt: float | None = None) -> ClockedReading:
+    """A group with its present parameters and state, on its clock or with another step ``dt`` (seconds).
 
     Raises
     ------
@@ -102,9 +102,8 @@ def read_clocked(group: NeuronGroup, namespace: Mapping | None) -> ClockedReadin
         system, constants = _resolve(group, system, namespace)
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"'{group.name}': {error}") from error
-    model = GroupModel(
-        _with_parameters(group.user_equations, constants), threshold, reset, refractory, method, float(group.clock.dt)
-    )
+    dt = float(group.clock.dt) if dt is None else dt
+    model = GroupModel(_with_parameters(group.user_equations, constants), threshold, reset, refractory, method, dt)
     states = tuple(state_values(group, name) for name in system.states)
     numbers = read_numbers(group, system.parameters, namespace)
     return ClockedReading(group.name, len(group), system, numbers, states, model)

@@ -94,7 +94,11 @@ class NetworkReading:
 
 
 def read_network(
-    network: Network, namespace: dict | None = None, numeric: bool | str = False, clocked: bool = False
+    network: Network,
+    namespace: dict | None = None,
+    numeric: bool | str = False,
+    clocked: bool = False,
+    dt: float | None = None,
 ) -> NetworkReading:
     """Read a network's wiring, parameters and present state.
 
@@ -109,6 +113,8 @@ def read_network(
         Whether groups without a closed form are read as `HybridNode`; with "always" every group is.
     clocked : bool
         Whether groups are read as `ClockedNode`: as Brian2 steps them.
+    dt : float, optional
+        The step of these in seconds, by default that of their clock.
 
     Returns
     -------
@@ -133,7 +139,7 @@ def read_network(
     nodes: list[SourceNode | NeuronNode | HybridNode] = [_read_source(group) for group in sources]
     readings: dict[int, NeuronReading | HybridReading] = {}
     for group in neurons:
-        reading = read_clocked(group, namespace) if clocked else read_neurons(group, namespace, numeric)
+        reading = read_clocked(group, namespace, dt) if clocked else read_neurons(group, namespace, numeric)
         readings[len(nodes)] = reading
         nodes.append(reading.node())
     pathways: list[Pathway] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from brian2 import Network, get_local_namespace
+from brian2 import Network, get_local_namespace, second
+from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
@@ -20,13 +21,20 @@ class ClockSolver:
     Parameters
     ----------
     device : str
-        Where both passes run: "runtime" (Brian2's code generation target, as the preferences have it).
+        Where both passes run: "runtime" (Brian2's code generation target, as the preferences have it) or
+        "cpp_standalone" (programs that are built once and run often).
+    dt : `brian2.Quantity`, optional
+        The step; by default that of the groups' clock.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device, or the step is not positive.
 
     Notes
     -----
-    Supported are every `NeuronGroup` with smooth equations and one of Brian2's state updaters (exact, exponential_euler,
-    euler, rk2, rk4, heun, milstein without noise), with one comparison as its threshold, any statements on its state variables as
-    its reset, and a refractory period of any length; `SpikeGeneratorGroup`; and `Synapses` that add a weight to a state
+    Supported are every `NeuronGroup` with smooth equations and one of Brian2's state updaters (exact,
+    exponential_euler, euler, rk2, rk4, heun), with one comparison as its threshold, any statements on its state variables as its reset, and a refractory period of any length; `SpikeGeneratorGroup`; and `Synapses` that add a weight to a state
     variable, with any delays. All on one clock.
 
     Between spikes, slopes are those of the map that Brian2 computes, up to rounding. Through a spike they are those of
@@ -35,16 +43,22 @@ class ClockSolver:
     Brian2's own monitors have the beginning of the step.
     """
 
-    def __init__(self, device: str = "runtime"):
-        self.device = device
+    def __init__(self, device: str = "runtime", dt=None):
+        self.device, self.dt = device, None
         find_device(device)
+        if dt is not None:
+            fail_for_dimension_mismatch(dt, second, "The step dt of a ClockSolver is a time, for instance 0.1*ms")
+            self.dt = float(dt)
+            if not 0 < self.dt < float("inf"):
+                raise ValueError(f"The step dt of a ClockSolver must be positive and finite; it is {self.dt} s.")
 
     def __repr__(self):
-        return f"<ClockSolver, device {self.device!r}: exact for the step between spikes, order 1 in dt through spikes>"
+        step = "" if self.dt is None else f", dt = {self.dt} s"
+        return f"<ClockSolver, device {self.device!r}{step}: exact between spikes, order 1 in dt through spikes>"
 
     def read(self, network: Network, namespace: dict | None) -> NetworkReading:
         """The network as this solver takes it."""
-        reading = read_network(network, namespace, clocked=True)
+        reading = read_network(network, namespace, clocked=True, dt=self.dt)
         clocks = {node.model.dt for node in reading.plan.nodes if isinstance(node, ClockedNode)}
         if len(clocks) > 1:
             steps = ", ".join(f"{dt} s" for dt in sorted(clocks))

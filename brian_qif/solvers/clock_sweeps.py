@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from brian2 import prefs
 
 from brian_qif.equations.clocked import FREE
 from brian_qif.plan.clocked import ClockedNode
@@ -21,6 +22,9 @@ from brian_qif.solvers.clock_trial import (
     spike_numbers,
 )
 from brian_qif.solvers.sweeps import Record, Request, Seeds, Slopes, Wanted
+
+# What else is kept of every neuron and step for the reverse pass: whether it spiked, moved, and what for.
+_TABLES = 4
 
 
 class ClockNetwork:
@@ -44,13 +48,41 @@ class ClockNetwork:
     def forward_many(self, request: Request, stimuli: Sequence[dict | None]) -> list[Record]:
         """Simulate trials with other spikes of the sources, see `PreparedNetwork.forward`, as one Brian2 network."""
         self._check(request)
+        self.samples_at_once(request)
         steps = self._steps(request.duration)
         given = [self._given(stimulus or {}, steps) for stimulus in stimuli]
-        layout = Layout(len(stimuli), steps, self._multiplicity(given))
+        layout = Layout(len(stimuli), steps, self._largest("multiplicity", self._multiplicity(given)))
         spikes = {f"node {k}": self._side_by_side(k, given, layout) for k in self._sources()}
         found = self.device.forward(self.plan, layout, self.key, Values(self._forward_values(layout), spikes, {}))
         trials = {k: self._trials(k, found, layout) for k in self.clocked}
         return [self._record(request, {k: trials[k][b] for k in self.clocked}, given[b]) for b in range(len(stimuli))]
+
+    def _largest(self, name: str, now: tuple[int, ...]) -> tuple[int, ...]:
+        """The largest numbers that have been needed so far: what was built for these need not be built again."""
+        seen = self.device.seen.setdefault((self.key, name), now)
+        self.device.seen[self.key, name] = largest = tuple(map(max, seen, now))
+        return largest
+
+    def samples_at_once(self, request: Request) -> int:
+        """How many samples the memory for trajectories has room for.
+
+        Raises
+        ------
+        MemoryError
+            If it has no room for one.
+        """
+        bound = prefs["brian_qif.trajectory_memory"]
+        steps = self._steps(request.duration)
+        rows = sum(self.plan.nodes[k].size * (len(self.plan.nodes[k].states) + _TABLES) for k in self.clocked)
+        # States are held as recorded, and once more in the order of the reverse pass.
+        one = 2 * 8 * steps * rows
+        if one > bound:
+            raise MemoryError(
+                f"The states of one trial of {steps} steps take {one / 1e9:.3g} GB, more than the preference "
+                f"brian_qif.trajectory_memory allows ({bound / 1e9:.3g} GB). Raise it, or simulate a shorter trial or "
+                "with a larger dt."
+            )
+        return int(min(bound // one, prefs["brian_qif.samples_at_once"]))
 
     def _sources(self):
         return [k for k, node in enumerate(self.plan.nodes) if isinstance(node, SourceNode)]
@@ -172,7 +204,7 @@ class ClockNetwork:
         """Carry seeds back through trials that were simulated together."""
         histories = [record.history for record in records]
         steps = self._steps(histories[0].request.duration)
-        layout = Layout(len(records), steps, self._multiplicity([history.given for history in histories]))
+        layout = Layout(len(records), steps, self._largest("multiplicity", (1,) * len(self.plan.nodes)))
         state_seeds = [self._state_seeds(record, seed) for record, seed in zip(records, seeds, strict=True)]
         task = self._task(histories, state_seeds, wanted)
         values = Values(self._reverse_arrays(histories, layout, task), {}, {})
@@ -223,18 +255,29 @@ class ClockNetwork:
             longest[pathway.source] = max(longest[pathway.source], int(np.max(delays)))
             if np.any(delays != delays[0]):
                 extra = max(extra, int(np.max(delays)))
-        slots = tuple(
-            max([1, *(most_within(history.nodes[k], longest[k]) for history in histories)]) if k in self.clocked else 1
-            for k in range(len(plan.nodes))
+        slots = self._largest(
+            "slots",
+            tuple(
+                max([1, *(most_within(history.nodes[k], longest[k]) for history in histories)])
+                if k in self.clocked
+                else 1
+                for k in range(len(plan.nodes))
+            ),
         )
         return Task(
             wanted.weights,
             wanted.models,
-            tuple(tuple(sorted(names)) for names in seeded),
+            self._all_seeded(seeded),
             bool(wanted.delays or wanted.spike_times),
             slots,
             extra,
         )
+
+    def _all_seeded(self, now: list[set[str]]) -> tuple[tuple[str, ...], ...]:
+        seen = self.device.seen.setdefault((self.key, "seeded"), [set() for _ in now])
+        for before, names in zip(seen, now, strict=True):
+            before |= names
+        return tuple(tuple(sorted(names)) for names in seen)
 
     def _reverse_arrays(self, histories, layout: Layout, task: Task) -> dict[str, np.ndarray]:
         """The state at the end of the trial, what a step from there would assign, and parameters."""

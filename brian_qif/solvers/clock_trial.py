@@ -10,7 +10,7 @@ import sympy
 from brian_qif.equations.adjoint import jacobians
 from brian_qif.equations.clocked import FREE
 from brian_qif.equations.text import as_symbol
-from brian_qif.equations.transposed import renamed
+from brian_qif.equations.transposed import renamed, rise_at_crossing
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.values import compiled_together
 from brian_qif.solvers.sweeps import GrazingSpikeError, Request
@@ -171,11 +171,10 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
             f"{steps[bad[0]] * node.model.dt} s, by a synapse that acts on what the threshold looks at: on a clock its "
             "spike time has no slope. EventSolver() solves LIF and QIF neurons with such synapses."
         )
-    rise = sum(
-        value_of(sympy.diff(node.system.event, as_symbol(name)) * rate, at_end)
-        for name, rate in zip(node.system.states, node.system.rates, strict=True)
-    )
-    slow = np.flatnonzero(~(np.broadcast_to(rise, steps.shape) * node.model.dt > GRAZING * (high - low)))
+    ends = {as_symbol(name): as_symbol(f"end_{name}") for name in node.system.states}
+    both = {**known, **{f"end_{name}": x for name, x in zip(node.system.states, after, strict=True)}}
+    rise = np.broadcast_to(value_of(rise_at_crossing(node.system, ends), both), steps.shape)
+    slow = np.flatnonzero(~(rise * node.model.dt > GRAZING * (high - low)))
     if len(slow):
         raise GrazingSpikeError(
             f"Neuron {units[slow[0]]} of '{node.name}' only grazes its threshold at {steps[slow[0]] * node.model.dt} s; "

@@ -9,6 +9,7 @@ from brian2 import Quantity, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.reader import NetworkReading
+from brian_qif.solvers.clock_trial import ClockHistory
 from brian_qif.solvers.reference import ReferenceNetwork
 from brian_qif.solvers.sweeps import Record, Request
 
@@ -36,18 +37,18 @@ class SpikesOfGroups:
 
 
 class Trajectory:
-    """The outcome of an event-driven simulation.
+    """The outcome of a simulation.
 
     Attributes
     ----------
     spikes : mapping from group to `Spikes`
-        ``spikes[group].t`` and ``.i``, in time order; exact up to rounding.
+        ``spikes[group].t`` and ``.i``, in time order; as exact as the solver says.
     duration : float
         Length of the trial in seconds.
     """
 
     def __init__(self, reading: NetworkReading, duration: float, record: Record, stimuli=None):
-        self._reading, self._stimuli = reading, stimuli
+        self._reading, self._record, self._stimuli = reading, record, stimuli
         self.duration = duration
         self.spikes = SpikesOfGroups(reading, record)
 
@@ -55,9 +56,10 @@ class Trajectory:
         return f"Trajectory({self.duration} s, {self.spikes!r})"
 
     def state(self, group, name: str, times) -> Quantity:
-        """A state variable of a group at given times, exact up to rounding.
+        """A state variable of a group at given times.
 
-        The trial is simulated once more by the NumPy reference to read it.
+        Exact up to rounding with `EventSolver`: the trial is simulated once more by the NumPy reference to read it. With
+        `ClockSolver`, what Brian2 has at the beginning of a step, and between steps a straight line.
 
         Parameters
         ----------
@@ -79,14 +81,21 @@ class Trajectory:
             known = " and ".join(f"'{x}'" for x in group_read.state_names) if group_read else "no state variables"
             raise ValueError(f"'{plan.nodes[node].name}' has {known}; '{name}' cannot be read.")
         seconds = self._times_within_trial(times)
+        row = group_read.state_names.index(name)
+        values = self._rows(node, row, seconds)
+        return Quantity(values if np.ndim(times) else values[0], dim=group.variables[name].dim)
+
+    def _rows(self, node: int, row: int, seconds: np.ndarray) -> np.ndarray:
+        plan = self._reading.plan
+        if isinstance(self._record.history, ClockHistory):
+            trial, entry = self._record.history.nodes[node], plan.nodes[node]
+            return trial.at(seconds - plan.start, entry.model.dt)[:, row]
         order = np.argsort(seconds, kind="stable")
         request = Request(self.duration, samples={node: seconds[order]})
-        row = group_read.state_names.index(name)
         samples = ReferenceNetwork(plan).forward(request, self._stimuli).samples[node][:, row]
         entry, values = plan.nodes[node], np.empty_like(samples)
         values[order] = entry.v_offset + entry.v_scale * samples if row == 0 else entry.current_scale[row - 1] * samples
-        values = values if np.ndim(times) else values[0]
-        return Quantity(values, dim=group.variables[name].dim)
+        return values
 
     def _times_within_trial(self, times) -> np.ndarray:
         fail_for_dimension_mismatch(times, second, "States are read at times, for instance [10, 12]*ms")
