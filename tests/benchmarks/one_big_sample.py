@@ -1,0 +1,87 @@
+"""Seconds for one trial of a big feed-forward network with one and with two threads, forward and gradient.
+
+Run it as ``python -m tests.benchmarks.one_big_sample 2000 4000``, with the numbers of inputs and of neurons in each of
+two hidden layers; a tenth of all pairs is connected. The slopes of all weights are wanted. Trials in one sweep over all
+neurons of a layer, in parts with one thread, and in parts with two take turns, and the medians of their times on the
+clock and of the ratios within a turn are printed, with the largest difference between the slopes, relative to the
+largest of them.
+"""
+
+import sys
+import time
+
+import numpy as np
+
+import brian_qif  # noqa: F401  (registers the backends)
+from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway, SourceNode
+from brian_qif.solvers.partition import prepare_in_parts
+from brian_qif.solvers.sweeps import Request, Seeds, Wanted, find_backend
+
+DURATION = 0.1
+DENSITY = 0.1
+TURNS = 7
+# Mean and spread of the summed weight of an input spike's worth of synapses, for one to three spikes per neuron.
+DRIVE = {"lif": (0.10, 2.5), "qif": (0.14, 3.5)}
+
+
+def network(kind: str, inputs: int, size: int, seed: int = 0) -> NetworkPlan:
+    """Inputs with four spikes each, and two layers."""
+    generator = np.random.default_rng(seed)
+    times = np.sort(generator.uniform(0, 0.8 * DURATION, 4 * inputs))
+    limits = {"threshold": 1.0, "reset": 0.0} if kind == "lif" else {}
+    nodes = [SourceNode("stimulus", inputs, times, generator.integers(0, inputs, len(times)))]
+    pathways = []
+    mean, spread = DRIVE[kind]
+    for layer, before in ((1, inputs), (2, size)):
+        nodes.append(NeuronNode(f"layer {layer}", size, kind, 20e-3, 10e-3, np.zeros(size), np.zeros(size), **limits))
+        pre, post = np.nonzero(generator.uniform(size=(before, size)) < DENSITY)
+        arrivals = 4 * DENSITY * before
+        weights = spread / np.sqrt(arrivals) * generator.normal(size=len(pre)) + 80 * mean / arrivals
+        pathways.append(Pathway(f"to {layer}", layer - 1, layer, before, pre, post, weights, np.zeros(len(pre))))
+    return NetworkPlan(tuple(nodes), tuple(pathways))
+
+
+def timed(prepared):
+    """Seconds of a forward and of a reverse sweep, and their results."""
+    started = time.perf_counter()
+    record = prepared.forward(Request(DURATION))
+    middle = time.perf_counter()
+    seeds = Seeds(spike_times={2: np.cos(record.spike_times[2])})
+    slopes = prepared.reverse(record, seeds, Wanted(frozenset({0, 1})))
+    return middle - started, time.perf_counter() - middle, record, slopes
+
+
+def measure(kind: str, inputs: int, size: int) -> str:
+    """Time one network."""
+    plan, backend = network(kind, inputs, size), find_backend("cpp")
+    ways = {"one sweep": backend.prepare(plan)}
+    ways |= {f"{n} thread{'s' * (n > 1)}": prepare_in_parts(plan, backend, n) for n in (1, 2)}
+    results = {name: timed(prepared) for name, prepared in ways.items()}
+    turns = np.array([[timed(prepared)[:2] for prepared in ways.values()] for _ in range(TURNS)])
+    lines = [f"{kind} {inputs}-{size}-{size}, spikes per neuron " + spikes_per_neuron(results["one sweep"][2], size)]
+    for n, name in enumerate(ways):
+        forward, reverse = np.median(turns[:, n], axis=0)
+        lines.append(
+            f"  {name}: forward {forward:.3f} s, reverse {reverse:.3f} s, difference {difference(results, name):.1e}"
+        )
+    total = np.sum(turns, axis=2)
+    for a, b in (("one sweep", "1 thread"), ("1 thread", "2 threads")):
+        ratio = np.median(total[:, list(ways).index(a)] / total[:, list(ways).index(b)])
+        lines.append(f"  {a} / {b}: {ratio:.2f}")
+    return "\n".join(lines)
+
+
+def spikes_per_neuron(record, size: int) -> str:
+    return " and ".join(f"{len(times) / size:.1f}" for times in record.spike_times[1:])
+
+
+def difference(results, name: str) -> float:
+    """Of the slopes from those of one sweep."""
+    own, other = results[name][3].weights, results["one sweep"][3].weights
+    return max(np.max(np.abs(own[k] - other[k])) / np.max(np.abs(other[k])) for k in other)
+
+
+if __name__ == "__main__":
+    chosen = [int(argument) for argument in sys.argv[1:]] or [2000, 4000]
+    for model in ("qif", "lif"):
+        print(measure(model, *chosen), flush=True)
