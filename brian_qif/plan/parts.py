@@ -54,17 +54,16 @@ def levels(plan: NetworkPlan) -> list[list[int]]:
     return [[c for c in level if level[c] == n] for n in range(max(level.values(), default=-1) + 1)]
 
 
-def whole_component(plan: NetworkPlan, members: tuple[int, ...]) -> Part:
-    """A component with all of its neurons."""
-    return _part(plan, members, slice(None), {k: (slice(None), plan.pathways[k]) for k in _incoming(plan, members)})
-
-
-def cut_component(plan: NetworkPlan, member: int, count: int) -> list[Part]:
-    """The neurons of a group without synapses of its own, in ``count`` nearly equal parts."""
-    bounds = [plan.nodes[member].size * n // count for n in range(count + 1)]
-    cuts = {k: plan.pathways[k].cut_by_target(tuple(bounds)) for k in _incoming(plan, (member,))}
+def component_in_parts(plan: NetworkPlan, members: tuple[int, ...], count: int) -> list[Part]:
+    """A component whole, or one without synapses of its own in ``count`` nearly equal parts."""
+    if count == 1:
+        return [
+            _part(plan, members, slice(None), {k: (slice(None), plan.pathways[k]) for k in _incoming(plan, members)})
+        ]
+    bounds = [plan.nodes[members[0]].size * n // count for n in range(count + 1)]
+    cuts = {k: plan.pathways[k].cut_by_target(tuple(bounds)) for k in _incoming(plan, members)}
     return [
-        _part(plan, (member,), slice(*bounds[n : n + 2]), {k: cut[n] for k, cut in cuts.items() if len(cut[n][0])})
+        _part(plan, members, slice(*bounds[n : n + 2]), {k: cut[n] for k, cut in cuts.items() if len(cut[n][0])})
         for n in range(count)
     ]
 

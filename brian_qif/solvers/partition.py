@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from threading import Lock
 
 import numpy as np
 
 from brian_qif.plan.network_plan import NetworkPlan, SourceNode
-from brian_qif.plan.parts import Part, cut_component, is_connected, levels, whole_component
+from brian_qif.plan.parts import Part, component_in_parts, is_connected, levels
 from brian_qif.solvers.checks import check_wanted, checked_seeds, given_spikes
 from brian_qif.solvers.sweeps import (
     Backend,
@@ -29,8 +27,8 @@ from brian_qif.solvers.sweeps import (
     no_model_slopes,
 )
 
-# A group that fewer synaptic events reach is not cut: Python would spend more on the parts than they save.
-FEWEST_EVENTS = 100_000
+# With fewer steps of single neurons, threads would wait for each other longer than they save (measured).
+FEWEST_STEPS = 2_000_000
 
 
 def prepare_in_parts(plan: NetworkPlan, backend: Backend, threads: int) -> PreparedNetwork:
@@ -63,6 +61,15 @@ class Piece:
         )
         return self.prepared.forward(own, {part.place[k]: spikes[k] for k in part.sources})
 
+    def steps(self, spikes: list) -> int:
+        """How many steps of single neurons the spikes that this part hears will take about: arrivals times neurons."""
+        part, arrivals = self.part, 0
+        for pathway in part.plan.pathways:
+            if pathway.source < len(part.sources):
+                units = spikes[part.sources[pathway.source]][1]
+                arrivals += int(np.sum(np.diff(pathway.fan_pointer)[units]))
+        return arrivals * sum(node.size for node in part.plan.nodes[len(part.sources) :])
+
 
 @dataclass
 class PieceTrial:
@@ -76,32 +83,34 @@ class PieceTrial:
 class PartitionedNetwork:
     """A plan whose parts are packed by themselves; threads may share it, a trial each.
 
-    Which components are cut depends on the plan and the trial alone, and all is put together in the order of the parts:
-    the bits do not depend on the number of threads. Spikes of one time are listed by part, and in the order of its own
-    sweep within a part.
+    The parts depend on the network alone, and all is put together in their order: the bits do not depend on the number
+    of threads. Spikes of one time are listed by part, and within a part in the order of its sweep.
     """
 
     def __init__(self, plan: NetworkPlan, prepare: Callable[[NetworkPlan], PreparedNetwork], size: int, threads: int):
         self.plan, self.threads = plan, threads
-        self._prepare, self._lock = prepare, Lock()
-        self._levels = levels(plan)
-        self._counts = [count_parts(plan, members, size) for members in plan.components]
-        self._pieces: dict[tuple[int, int], list[Piece]] = {}
-        self._synapses = [np.bincount(pathway.pre, minlength=pathway.source_size) for pathway in plan.pathways]
+        self.pieces = [
+            [
+                Piece(part, prepare(part.plan))
+                for members in (plan.components[c] for c in level)
+                for part in component_in_parts(plan, members, count_parts(plan, members, size))
+            ]
+            for level in levels(plan)
+        ]
 
     def forward(self, request: Request, stimuli=None) -> Record:
         """Simulate one trial; see :class:`~brian_qif.solvers.sweeps.PreparedNetwork`."""
         check_request(self.plan, request)
         record = Record([], [], {}, [])
         spikes = [self._given(k, stimuli or {}, request.duration) for k in range(len(self.plan.nodes))]
-        with self._workers() as run_all:
-            for level in self._levels:
-                components = [self._pieces_of(c, self._parts_worthwhile(c, spikes)) for c in level]
-                pieces = [piece for component in components for piece in component]
+        with ThreadPoolExecutor(self.threads) as pool:
+            for pieces in self.pieces:
+                threaded = self.threads > 1 and sum(piece.steps(spikes) for piece in pieces) >= FEWEST_STEPS
+                run_all = pool.map if threaded else map
                 found = list(run_all(lambda piece: piece.forward(request, spikes), pieces))
                 trials = [PieceTrial(*pair, {}) for pair in zip(pieces, found, strict=True)]
-                record.history.append(trials)
-                for k in [k for c in level for k in self.plan.components[c]]:
+                record.history.append((threaded, trials))
+                for k in {k for piece in pieces for k in piece.part.members}:
                     spikes[k] = _merge(k, [trial for trial in trials if k in trial.piece.part.members], record)
         record.spike_times, record.spike_units = map(list, zip(*spikes, strict=True))
         return record
@@ -109,20 +118,11 @@ class PartitionedNetwork:
     def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
         """Carry the seeds back; see :class:`~brian_qif.solvers.sweeps.PreparedNetwork`."""
         sweep = _ReverseSweep(self.plan, record, seeds, wanted)
-        with self._workers() as run_all:
-            for trials in reversed(record.history):
-                for trial, by_time in zip(trials, list(run_all(sweep.reverse, trials)), strict=True):
-                    sweep.add_time_slopes(trial, by_time)
-        return sweep.slopes
-
-    @contextmanager
-    def _workers(self):
-        """A ``map`` that uses the threads; results and the failure that is raised come in the order of the work."""
-        if self.threads == 1:
-            yield map
-            return
         with ThreadPoolExecutor(self.threads) as pool:
-            yield pool.map
+            for threaded, trials in reversed(record.history):
+                for by_time in list((pool.map if threaded else map)(sweep.reverse, trials)):
+                    sweep.add_time_slopes(by_time)
+        return sweep.slopes
 
     def _given(self, k: int, stimuli, duration: float) -> tuple[np.ndarray, np.ndarray]:
         """The spikes of a source within the trial; none yet of neurons."""
@@ -133,27 +133,6 @@ class PartitionedNetwork:
         end = self.plan.start + duration
         inside = slice(np.searchsorted(times, self.plan.start), np.searchsorted(times, end, side="right"))
         return times[inside], units[inside]
-
-    def _parts_worthwhile(self, component: int, spikes: list) -> int:
-        """Into how many parts a component is cut, which is not done where little happens."""
-        members = self.plan.components[component]
-        incoming = [
-            (p.source, n) for p, n in zip(self.plan.pathways, self._synapses, strict=True) if p.target in members
-        ]
-        events = sum(int(np.sum(synapses[spikes[source][1]])) for source, synapses in incoming)
-        return self._counts[component] if events >= FEWEST_EVENTS else 1
-
-    def _pieces_of(self, component: int, count: int) -> list[Piece]:
-        """A component in so many parts, which are packed when they are first needed."""
-        with self._lock:
-            if (component, count) not in self._pieces:
-                members = self.plan.components[component]
-                if count > 1:
-                    parts = cut_component(self.plan, members[0], count)
-                else:
-                    parts = [whole_component(self.plan, members)]
-                self._pieces[component, count] = [Piece(part, self._prepare(part.plan)) for part in parts]
-            return self._pieces[component, count]
 
 
 def _merge(k: int, trials: list[PieceTrial], record: Record) -> tuple[np.ndarray, np.ndarray]:
@@ -227,8 +206,8 @@ class _ReverseSweep:
                 _put_models(self.slopes.models[k], found.models[n], part.neurons)
         return {k: found.spike_times[part.place[k]] for k in part.sources if self._has_time_slopes(k)}
 
-    def add_time_slopes(self, trial: PieceTrial, by_time: dict[int, np.ndarray]) -> None:
-        """Seeds of what comes before: the slopes of a part by the spike times of its sources."""
+    def add_time_slopes(self, by_time: dict[int, np.ndarray]) -> None:
+        """The slopes of a part by the spike times of its sources are seeds of what comes before."""
         for k, slopes in by_time.items():
             self.spike_slopes[k] += slopes
 

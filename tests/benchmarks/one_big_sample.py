@@ -20,8 +20,10 @@ from brian_qif.solvers.sweeps import Request, Seeds, Wanted, find_backend
 DURATION = 0.1
 DENSITY = 0.1
 TURNS = 7
-# Mean and spread of the summed weight of an input spike's worth of synapses, for one to three spikes per neuron.
-DRIVE = {"lif": (0.10, 2.5), "qif": (0.14, 3.5)}
+# Mean and spread of the sum of all weights that arrive at a neuron, for one to two spikes of each, and how many spikes
+# each neuron before sends.
+DRIVE = {"lif": (8.0, 2.5), "qif": (11.0, 3.5)}
+SENT = (4.0, 1.3)
 
 
 def network(kind: str, inputs: int, size: int, seed: int = 0) -> NetworkPlan:
@@ -35,8 +37,8 @@ def network(kind: str, inputs: int, size: int, seed: int = 0) -> NetworkPlan:
     for layer, before in ((1, inputs), (2, size)):
         nodes.append(NeuronNode(f"layer {layer}", size, kind, 20e-3, 10e-3, np.zeros(size), np.zeros(size), **limits))
         pre, post = np.nonzero(generator.uniform(size=(before, size)) < DENSITY)
-        arrivals = 4 * DENSITY * before
-        weights = spread / np.sqrt(arrivals) * generator.normal(size=len(pre)) + 80 * mean / arrivals
+        arrivals = SENT[layer - 1] * DENSITY * before
+        weights = spread / np.sqrt(arrivals) * generator.normal(size=len(pre)) + mean / arrivals
         pathways.append(Pathway(f"to {layer}", layer - 1, layer, before, pre, post, weights, np.zeros(len(pre))))
     return NetworkPlan(tuple(nodes), tuple(pathways))
 
