@@ -1,6 +1,7 @@
 """A trial in parts gives what one sweep over all neurons gives, and the same bits for any number of threads."""
 
 from dataclasses import fields, replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from brian2 import Network, SpikeGeneratorGroup, Synapses, ms
 from brian_qif import EventSolver, GrazingSpikeError, SpikeGradient, StateLoss, check_gradient
 from brian_qif.codegen.backend import CppBackend
 from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
-from brian_qif.plan.network_plan import HybridNode, NetworkPlan, NeuronNode, SourceNode
+from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, SourceNode
 from brian_qif.solvers import partition
 from brian_qif.solvers.partition import PartitionedNetwork, prepare_in_parts
 from brian_qif.solvers.sweeps import Request, Seeds, Wanted, find_backend
@@ -101,32 +102,39 @@ def outcome(plan, prepared, request) -> dict:
     return found
 
 
-def assert_same(plan, request, backend: str, size: int):
-    """Up to 1e-12 of the largest entry, or to the rounding of some hundred events times kappa."""
+def assert_same(plan, request, backend: str, size: int, least: float = 1e-12):
+    """Up to ``least`` of the largest entry, or to the rounding of some hundred events times kappa."""
     prepare = find_backend(backend).prepare
     expected = outcome(plan, prepare(plan), request)
-    parts = [outcome(plan, PartitionedNetwork(plan, prepare, size, threads), request) for threads in (1, 2, 5)]
-    moved = None if any(isinstance(node, HybridNode) for node in plan.nodes) else shaken(plan, np.random.default_rng(0))
-    sensitivity = {} if moved is None else outcome(moved, prepare(moved), request)
-    assert parts[0].keys() == expected.keys()
+    found = outcome(plan, PartitionedNetwork(plan, prepare, size, 3), request)
+    if backend == "cpp":
+        alone = outcome(plan, PartitionedNetwork(plan, prepare, size, 1), request)
+        assert all(np.array_equal(alone[key], values) for key, values in found.items())
+    assert found.keys() == expected.keys()
+    sensitive = []
     for key, values in expected.items():
-        assert parts[0][key].shape == values.shape
-        for other in parts[1:]:
-            assert np.array_equal(other[key], parts[0][key]), key
+        assert found[key].shape == values.shape
+        assert np.array_equal(np.isfinite(found[key]), np.isfinite(values))
         finite = np.isfinite(values)
         scale = np.max(np.abs(values[finite]), initial=0.0)
-        kappa = 0.0
-        if key in sensitivity and scale > 0:
-            kappa = np.max(np.abs(sensitivity[key][finite] - values[finite])) / (SHAKE * scale)
-        np.testing.assert_allclose(
-            parts[0][key], values, rtol=0, atol=max(1e-12, 1e-13 * kappa) * scale, err_msg=str(key)
-        )
+        gap = np.max(np.abs(found[key][finite] - values[finite]), initial=0.0)
+        if gap > least * scale:
+            sensitive.append((key, finite, scale, gap))
+    if sensitive:
+        moved = shaken(plan, np.random.default_rng(0))
+        moved = outcome(moved, prepare(moved), request)
+    for key, finite, scale, gap in sensitive:
+        kappa = np.max(np.abs(moved[key][finite] - expected[key][finite])) / (SHAKE * scale)
+        assert gap <= 1e-13 * kappa * scale, (key, gap / scale, kappa)
     return expected
 
 
-@pytest.mark.parametrize("delays", ["none", "one", "each"])
-@pytest.mark.parametrize("coincide", [False, True])
-@pytest.mark.parametrize("averaged", [False, True])
+# The reference is slow, so it solves a few of them.
+MIXED = [("cpp", *case) for case in product(("none", "one", "each"), (False, True), (False, True))]
+MIXED += [("reference", "none", True, False), ("reference", "one", False, True)]
+
+
+@pytest.mark.parametrize(("backend", "delays", "coincide", "averaged"), MIXED)
 def test_a_mixed_network(backend, delays, coincide, averaged):
     plan = mixed_plan(delays, coincide)
     times = np.array([0.01, 0.02, 0.02, 0.0777, DURATION])
@@ -143,12 +151,13 @@ def test_a_mixed_network(backend, delays, coincide, averaged):
 @pytest.mark.parametrize("wiring", ["feed-forward", "delays"])
 @pytest.mark.parametrize("model", accuracy.MODELS)
 def test_every_model(model, wiring):
-    plan = accuracy.example_plan(model, wiring, size=7)
+    plan = accuracy.example_plan(model, wiring, size=4)
     times = np.array([0.01, 0.05])
     for name in ("reference", "cpp"):
-        if find_backend(name).refusal(plan) is None:
+        slow = name == "reference" and wiring == "feed-forward"
+        if not slow and find_backend(name).refusal(plan) is None:
             found = assert_same(plan, Request(accuracy.DURATION, {}, {1: times}), name, 2)
-            assert len(found["units", 1]) >= 7
+            assert len(found["units", 1]) >= 4
 
 
 @pytest.mark.parametrize("model", smooth_neurons.MODELS)
@@ -156,7 +165,8 @@ def test_neurons_without_a_closed_form(model):
     network, _, _, constants = smooth_neurons.build(model)
     plan = EventSolver(numeric=True).read(network, constants).plan
     plan = NetworkPlan(plan.nodes, tuple(p for p in plan.pathways if p.source != p.target), plan.start)
-    found = assert_same(plan, Request(0.03, {}, {1: np.array([0.01, 0.02])}), "reference", 1)
+    # The steps of a numerical integration are chosen for all neurons of a sweep, and each leaves about 1e-12.
+    found = assert_same(plan, Request(0.03, {}, {1: np.array([0.01, 0.02])}), "reference", 1, least=1e-11)
     assert len(found["units", 1]) >= 3
 
 
@@ -252,7 +262,7 @@ def brian_network():
     parts = [stimulus, first, second, readout]
     for a, b, strength in (
         (stimulus, first, 1.5),
-        (stimulus[1:4], first[2:6], 0.5),
+        (stimulus, first[2:6], 0.5),
         (first, second, 0.9),
         (first[:3], second[4:], 0.5),
         (second, readout, 1.0),
@@ -268,7 +278,7 @@ def brian_network():
 def test_the_gradient_of_a_network_in_parts_passes_the_taylor_test(monkeypatch):
     network, (stimulus, first, second, readout, *synapses) = brian_network()
     parameters = [part.w for part in synapses] + [part.delay for part in synapses]
-    parameters += [stimulus.spike_time, first.v, first.tau_m, second.tau_s]
+    parameters += [stimulus.spike_time, first.v, first.tau_m, readout.tau_s]
     losses = [smooth_loss(second), StateLoss(readout, "v", [31, 77] * ms)]
     for loss in losses:
         results = []
