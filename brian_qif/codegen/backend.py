@@ -262,7 +262,7 @@ class CppBackend:
     """Generated C++, compiled on first use."""
 
     name = "cpp"
-    part_size = 400  # measured: docs/measured.md
+    part_size = 400  # measured: docs/developer/architecture.md
 
     def refusal(self, plan: NetworkPlan) -> str | None:
         refusal = plan_refusal(plan)

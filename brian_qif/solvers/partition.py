@@ -28,7 +28,7 @@ from brian_qif.solvers.sweeps import (
 )
 
 # With fewer steps of single neurons, threads would wait for each other longer than they save (measured).
-FEWEST_STEPS = 2_000_000
+FEWEST_STEPS = 4_000_000
 
 
 def prepare_in_parts(plan: NetworkPlan, backend: Backend, threads: int) -> PreparedNetwork:
@@ -40,8 +40,8 @@ def prepare_in_parts(plan: NetworkPlan, backend: Backend, threads: int) -> Prepa
 
 
 def count_parts(plan: NetworkPlan, members: tuple[int, ...], size: int) -> int:
-    """Into how many parts of about ``size`` neurons a component can be cut; it depends on the network alone."""
-    return 1 if is_connected(plan, members) else max(1, round(plan.nodes[members[0]].size / size))
+    """Into how many parts of ``size`` neurons or somewhat more a component can be cut; it depends on the network alone."""
+    return 1 if is_connected(plan, members) else max(1, plan.nodes[members[0]].size // size)
 
 
 @dataclass
