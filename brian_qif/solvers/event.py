@@ -38,9 +38,9 @@ class EventSolver:
         "always" all neurons are, which checks the closed forms; neurons that spike at infinity cannot be.
     threads : int, optional
         How many parts of one trial generated code computes side by side; the result has the same bits for any number.
-        A part is some hundred neurons of a group that does not hear itself, not even through other groups: recurrent
-        groups are computed whole, one thread each, as are small trials, and everything by the NumPy reference. A batch
-        of samples uses a thread per sample already, and gains nothing here.
+        A part is some hundred neurons of a group that does not hear itself, not even through other groups. Recurrent
+        groups and small ones are computed whole, short trials by one thread, and everything by the NumPy reference.
+        A batch of samples uses a thread per sample already, and gains nothing here.
 
     Notes
     -----

@@ -40,7 +40,7 @@ def prepare_in_parts(plan: NetworkPlan, backend: Backend, threads: int) -> Prepa
 
 
 def count_parts(plan: NetworkPlan, members: tuple[int, ...], size: int) -> int:
-    """Into how many parts of ``size`` neurons or somewhat more a component can be cut; it depends on the network alone."""
+    """Into how many parts of at least ``size`` neurons a component can be cut; it depends on the network alone."""
     return 1 if is_connected(plan, members) else max(1, plan.nodes[members[0]].size // size)
 
 
