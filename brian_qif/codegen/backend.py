@@ -8,10 +8,11 @@ from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
 
 import numpy as np
 
-from brian_qif.codegen.checks import check_wanted, checked_seeds, given_spikes, plan_refusal
+from brian_qif.codegen.checks import plan_refusal
 from brian_qif.codegen.compiler import CompilerError, find_compiler, load_library
 from brian_qif.codegen.source import FAMILIES, NUMBERS, event_source
 from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway
+from brian_qif.solvers.checks import check_wanted, checked_seeds, given_spikes
 from brian_qif.solvers.sweeps import (
     GrazingSpikeError,
     ModelSlopes,
@@ -161,9 +162,9 @@ class CompiledNetwork:
         where, when = np.empty(2, dtype=np.int64), np.empty(1)
         self.library.run_failure(run, _integers(where), _reals(when))
         if outcome == _GRAZING:
-            name = self.plan.nodes[where[0]].name
+            node = self.plan.nodes[where[0]]
             return GrazingSpikeError(
-                f"Neuron {where[1]} of '{name}' only grazes its threshold at {when[0]} s; "
+                f"Neuron {node.first_neuron + where[1]} of '{node.name}' only grazes its threshold at {when[0]} s; "
                 "its spike time has no bounded derivative."
             )
         if outcome == _OUT_OF_MEMORY:
@@ -261,6 +262,7 @@ class CppBackend:
     """Generated C++, compiled on first use."""
 
     name = "cpp"
+    part_size = 400  # measured: docs/developer/architecture.md
 
     def refusal(self, plan: NetworkPlan) -> str | None:
         refusal = plan_refusal(plan)

@@ -41,7 +41,8 @@ class NeuronNode:
     with ``subtracts`` a spike takes ``threshold - reset`` off the voltage instead of setting it. For ``refractory``
     seconds after a spike the voltage stays at its reset. ``drive`` is used by "qif" alone.
 
-    The user's voltage is ``v_offset + v_scale * v`` and the user's current ``current_scale * current``.
+    The user's voltage is ``v_offset + v_scale * v`` and the user's current ``current_scale * current``. Where the node
+    is a part of a group, ``first_neuron`` is the number that its first neuron has there, for messages.
     """
 
     name: str
@@ -59,6 +60,7 @@ class NeuronNode:
     v_offset: np.ndarray = 0.0
     v_scale: np.ndarray = 1.0
     current_scale: np.ndarray = 1.0
+    first_neuron: int = 0
 
     def __post_init__(self):
         """Numbers and single rows may be given plainly."""
@@ -93,7 +95,7 @@ class HybridNode:
 
     ``states`` has one row per state variable of ``system``, in its order and in SI units; ``numbers`` has the value of
     each of its parameters, one entry or one per neuron. What other nodes call voltage is the first row here, and what
-    they call currents are the others.
+    they call currents are the others. ``first_neuron`` is as in `NeuronNode`.
     """
 
     name: str
@@ -101,6 +103,7 @@ class HybridNode:
     system: HybridSystem
     states: np.ndarray
     numbers: Mapping[str, np.ndarray]
+    first_neuron: int = 0
     v_offset = np.zeros(1)
     v_scale = np.ones(1)
     refractory = np.zeros(1)
@@ -182,9 +185,43 @@ class Pathway:
             weights=self.weights if weights is None else weights,
             delays=self.delays if delays is None else delays,
         )
-        if delays is None and "_layout" in self.__dict__:
-            changed.__dict__["_layout"] = self._layout
+        if delays is None:
+            self._hand_on(changed)
         return changed
+
+    def between(self, source: int, target: int) -> Pathway:
+        """The same synapses between nodes of other numbers."""
+        moved = replace(self, source=source, target=target)
+        self._hand_on(moved)
+        return moved
+
+    def cut_by_target(self, bounds: tuple[int, ...]) -> list[tuple[np.ndarray, Pathway]]:
+        """For the targets from each bound up to the next, the numbers of their synapses, and a pathway of these.
+
+        The targets of such a pathway are counted from their bound.
+        """
+        if bounds not in self._cuts:
+            part = np.searchsorted(bounds, self.post, side="right").astype(np.int16) - 1
+            counts = np.bincount(part, minlength=len(bounds) - 1)
+            order = np.split(np.argsort(part, kind="stable"), np.cumsum(counts)[:-1])
+            firsts = bounds[:-1]
+            self._cuts[bounds] = [(own, self._restricted(own, first)) for own, first in zip(order, firsts, strict=True)]
+        return [(own, cut.with_values(weights=self.weights[own])) for own, cut in self._cuts[bounds]]
+
+    @cached_property
+    def _cuts(self) -> dict[tuple[int, ...], list[tuple[np.ndarray, Pathway]]]:
+        """What `cut_by_target` found; the weights are those of some pathway with these synapses and delays."""
+        return {}
+
+    def _restricted(self, synapses: np.ndarray, first: int) -> Pathway:
+        pre, post = self.pre[synapses], self.post[synapses] - first
+        return replace(self, pre=pre, post=post, weights=self.weights[synapses], delays=self.delays[synapses])
+
+    def _hand_on(self, other: Pathway) -> None:
+        """Let a pathway with the same ends and delays have what was computed for this one."""
+        for name in ("_layout", "_cuts"):
+            if name in self.__dict__:
+                other.__dict__[name] = self.__dict__[name]
 
 
 @dataclass(frozen=True)

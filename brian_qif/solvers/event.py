@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from brian2 import Network, get_local_namespace, get_logger, prefs, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.plan.reader import NetworkReading, read_network
 from brian_qif.solvers.explanation import explain_network
+from brian_qif.solvers.partition import prepare_in_parts
 from brian_qif.solvers.reference import ReferenceBackend
 from brian_qif.solvers.sweeps import Backend, PreparedNetwork, Request, find_backend, register_backend
 from brian_qif.solvers.trajectory import Trajectory
@@ -33,6 +36,11 @@ class EventSolver:
     numeric : bool or "always", optional
         Whether neurons without a closed form are integrated numerically, to about 1e-12 (NumPy reference only). With
         "always" all neurons are, which checks the closed forms; neurons that spike at infinity cannot be.
+    threads : int, optional
+        How many parts of one trial generated code computes side by side; the result has the same bits for any number.
+        A part is some hundred neurons of a group that does not hear itself, not even through other groups. Recurrent
+        groups and small ones are computed whole, short trials by one thread, and everything by the NumPy reference.
+        A batch of samples uses a thread per sample already, and gains nothing here.
 
     Notes
     -----
@@ -56,17 +64,20 @@ class EventSolver:
     all arrivals of that time are in; the slope by its time is that of the last excitatory one.
     """
 
-    def __init__(self, backend: str | None = None, numeric: bool | str = False):
+    def __init__(self, backend: str | None = None, numeric: bool | str = False, threads: int = 1):
         if numeric not in (True, False, "always"):
             raise ValueError(f"numeric is True, False or 'always'; it is {numeric!r}.")
-        self.backend, self.numeric = backend, numeric
+        if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
+            raise ValueError(f"threads is a whole number, 1 or more; it is {threads!r}.")
+        self.backend, self.numeric, self.threads = backend, numeric, int(threads)
 
     def __repr__(self):
         exactness = "spike times exact up to rounding"
         if self.numeric:
             exactness = "spike times to about 1e-12"
             exactness += ", exact up to rounding where there is a closed form" if self.numeric is True else ""
-        return f"<EventSolver, backend {self.backend or prefs['brian_qif.backend']!r}: {exactness}>"
+        threads = f", {self.threads} threads" if self.threads > 1 else ""
+        return f"<EventSolver, backend {self.backend or prefs['brian_qif.backend']!r}{threads}: {exactness}>"
 
     def read(self, network: Network, namespace: dict | None) -> NetworkReading:
         """The network as this solver takes it."""
@@ -125,7 +136,7 @@ class EventSolver:
 
     def prepare(self, plan: NetworkPlan) -> PreparedNetwork:
         """A plan, packed for the backend that this solver uses."""
-        return self.find_backend(plan).prepare(plan)
+        return prepare_in_parts(plan, self.find_backend(plan), self.threads)
 
     def find_backend(self, plan: NetworkPlan) -> Backend:
         """The backend that runs a plan.

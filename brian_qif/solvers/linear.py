@@ -199,7 +199,7 @@ class LinearNeurons:
         rise = current - threshold
         if rise <= GRAZING_SLOPE * max(np.sum(np.abs(state[1 : 1 + self.count, neuron])), abs(threshold)):
             raise GrazingSpikeError(
-                f"Neuron {neuron} of '{self.node.name}' only grazes its threshold; "
+                f"Neuron {self.node.first_neuron + neuron} of '{self.node.name}' only grazes its threshold; "
                 "its spike time has no bounded derivative."
             )
         after = 0.0 if self.holds and self._period(neuron) > 0 else current - reset

@@ -148,8 +148,9 @@ class NumericNeurons:
             f"{name} = {value:.6g}" for name, value in zip(self.system.states, x[:, fastest], strict=True)
         )
         return (
-            f"The equations of '{self.node.name}' have no smooth solution beyond {state} of neuron {fastest}: a state "
-            "grows to infinity, or a rate is not defined there. Lower the threshold, or change the equations."
+            f"The equations of '{self.node.name}' have no smooth solution beyond {state} of neuron "
+            f"{self.node.first_neuron + fastest}: a state grows to infinity, or a rate is not defined there. Lower the "
+            "threshold, or change the equations."
         )
 
     def _piece(self, x, begin: float, length: float, moving, parts) -> Piece | None:
@@ -194,8 +195,8 @@ class NumericNeurons:
         state[:, neuron] = self.jump(state[:, neuron], neuron)
         if not self.event(state[:, neuron], neuron) < 0:
             raise ValueError(
-                f"'{self.node.name}': the reset leaves neuron {neuron} at or above its threshold, so a spike would "
-                "never end."
+                f"'{self.node.name}': the reset leaves neuron {self.node.first_neuron + neuron} at or above its "
+                "threshold, so a spike would never end."
             )
 
     def spike_at_once(self, state: np.ndarray, neuron: int) -> None:
@@ -240,7 +241,7 @@ class NumericNeurons:
         bend = np.abs(by_state) @ np.abs(self.matrix("rates_by_state", x, neuron)) @ np.abs(rates)
         if not rise > GRAZING_SLOPE * np.sqrt(bend * (np.abs(by_state) @ np.abs(x))):
             raise GrazingSpikeError(
-                f"Neuron {neuron} of '{self.node.name}' only grazes its threshold; "
+                f"Neuron {self.node.first_neuron + neuron} of '{self.node.name}' only grazes its threshold; "
                 "its spike time has no bounded derivative."
             )
         by_time = self._through_jump(x, rates, neuron, adjoint, slopes) + seed

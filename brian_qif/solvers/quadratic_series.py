@@ -178,7 +178,7 @@ class SeriesQuadraticNeurons(ProjectiveNeurons):
         largest = np.sum(np.abs(self.currents(state)[:, neuron])) + threshold**2 + abs(threshold)
         if rise * self.tau_m[neuron] <= GRAZING_SLOPE * largest:
             raise GrazingSpikeError(
-                f"Neuron {neuron} of '{self.node.name}' only grazes its threshold; "
+                f"Neuron {self.node.first_neuron + neuron} of '{self.node.name}' only grazes its threshold; "
                 "its spike time has no bounded derivative."
             )
         by_reset = adjoint[0, neuron] / max(1.0, abs(reset))

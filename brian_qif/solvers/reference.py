@@ -28,6 +28,7 @@ class ReferenceBackend:
     """Plain NumPy: readable, needs no compiler, and far slower than generated code."""
 
     name = "reference"
+    part_size = None  # Python sweeps one part at a time, and each event costs much the same for few neurons
 
     def refusal(self, plan: NetworkPlan) -> str | None:
         return None

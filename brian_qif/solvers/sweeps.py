@@ -159,9 +159,14 @@ class PreparedNetwork(Protocol):
 
 
 class Backend(Protocol):
-    """Runs the event-driven sweeps. ``refusal`` says why a plan cannot be run here, or None."""
+    """Runs the event-driven sweeps. ``refusal`` says why a plan cannot be run here, or None.
+
+    ``part_size`` is the number of neurons that are best swept together where they do not hear each other, or None where
+    cutting gains nothing (:mod:`brian_qif.solvers.partition`).
+    """
 
     name: str
+    part_size: int | None
 
     def refusal(self, plan: NetworkPlan) -> str | None: ...
 

@@ -87,3 +87,9 @@ def test_a_large_sparse_network_is_solved_neuron_by_neuron(kind, monkeypatch):
     assert not np.array_equal(slopes.weights[1], other.weights[1])
     scale = np.max(np.abs(other.weights[1]))
     np.testing.assert_allclose(slopes.weights[1], other.weights[1], rtol=0, atol=1e-9 * scale)
+
+
+def test_spikes_of_neurons_with_local_times_come_in_order():
+    record = find_backend("cpp").prepare(sparse_network("qif", 1000, 4)).forward(Request(DURATION))
+    assert len(record.spike_times[1]) > 400
+    assert np.all(np.diff(record.spike_times[1]) >= 0)

@@ -164,7 +164,8 @@ struct NextSpikes {
         while (true) {
             size_t best = 4 * k + 1;
             if (best >= heap.size()) break;
-            for (size_t child = best + 1; child < std::min(best + 4, heap.size()); ++child)
+            const size_t last = std::min(best + 4, heap.size());
+            for (size_t child = best + 1; child < last; ++child)
                 if (times[heap[child]] < times[heap[best]]) best = child;
             if (!(times[heap[best]] < time)) break;
             put(k, heap[best]);
