@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from brian2 import Equations, NeuronGroup, StateUpdateMethod
@@ -38,7 +38,7 @@ class GroupModel:
 class ClockedNode(HybridNode):
     """Neurons that Brian2 steps on a clock: a `HybridNode` whose system is a `ClockedSystem`, and its ``model``."""
 
-    model: GroupModel
+    model: GroupModel = field(kw_only=True)
 
     @property
     def held_steps(self) -> np.ndarray:
@@ -75,7 +75,7 @@ class ClockedReading(HybridReading):
             above = np.flatnonzero(~(np.broadcast_to(evaluate(self.system.event, values), self.size) < 0))
             if len(above):
                 raise ValueError(f"'{self.name}': neuron {above[0]} starts at or above its threshold; start it below.")
-        return ClockedNode(self.name, self.size, self.system, np.array(self.states), self.numbers, self.model)
+        return ClockedNode(self.name, self.size, self.system, np.array(self.states), self.numbers, model=self.model)
 
 
 def read_clocked(group: NeuronGroup, namespace: Mapping | None, dt: float | None = None) -> ClockedReading:

@@ -13,8 +13,9 @@ from brian_qif.equations.text import as_symbol
 from brian_qif.equations.transposed import arrival_slope, renamed
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.plan.values import evaluate
 from brian_qif.solvers.clock_tasks import Layout, Task, delay_steps
-from brian_qif.solvers.clock_trial import by_step, value_of
+from brian_qif.solvers.clock_trial import by_step
 from brian_qif.solvers.sweeps import Record, Slopes, Wanted
 
 _WEIGHT = as_symbol("synaptic_weight")
@@ -74,4 +75,4 @@ class Arrivals:
         known |= {name: x[post] if x.size > 1 else x for name, x in node.values().items()}
         known[_WEIGHT.name] = pathway.weights[synapses]
         known.setdefault(FREE.name, np.ones(1))
-        return value_of(arrival_slope(node.system, after, pathway.port + 1, _WEIGHT), known)
+        return evaluate(arrival_slope(node.system, after, pathway.port + 1, _WEIGHT), known)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import sympy
 
 from brian_qif.equations.adjoint import jacobians
 from brian_qif.equations.clocked import FREE
 from brian_qif.equations.text import as_symbol
 from brian_qif.equations.transposed import renamed, rise_at_crossing
 from brian_qif.plan.clocked import ClockedNode
-from brian_qif.plan.values import compiled_together
+from brian_qif.plan.values import evaluate
 from brian_qif.solvers.sweeps import GrazingSpikeError, Request
 
 # Slower than this, relative to the size of the event function per step, a crossing has no bounded slope.
@@ -96,21 +95,8 @@ def end_of_step(node: ClockedNode, states: np.ndarray, units: np.ndarray) -> tup
     known |= {name: x[units] if x.size > 1 else x for name, x in node.values().items()}
     known[FREE.name] = np.ones(1)
     for name, expression in statements:
-        known[name] = np.broadcast_to(value_of(expression, known), states.shape[1:])
+        known[name] = np.broadcast_to(evaluate(expression, known), states.shape[1:])
     return known, [known[after[name]] for name in node.system.states]
-
-
-def value_of(expression: sympy.Expr, known) -> np.ndarray:
-    """An expression of named arrays."""
-    names = tuple(sorted(symbol.name for symbol in expression.free_symbols))
-    return np.asarray(compiled_by_name(names, expression)(*(known[name] for name in names)), dtype=float)
-
-
-def compiled_by_name(names, expression):
-    """An expression as a function of the values of its names."""
-    plain = expression.subs({symbol: as_symbol(symbol.name) for symbol in expression.free_symbols})
-    function = compiled_together(names, (plain,))
-    return lambda *values: function(*values)[0]
 
 
 def safe_state(node: ClockedNode, trials: list[NodeTrial]) -> np.ndarray:
@@ -138,7 +124,7 @@ def safe_state(node: ClockedNode, trials: list[NodeTrial]) -> np.ndarray:
     for state in candidates:
         known = {**dict(zip(node.system.states, state, strict=True)), **node.values()}
         with np.errstate(all="ignore"):
-            if all(np.all(np.isfinite(value_of(part, known))) for part in parts):
+            if all(np.all(np.isfinite(evaluate(part, known))) for part in parts):
                 return state
     raise FloatingPointError(f"The reset of '{node.name}' is not finite at any state that was tried.")
 
@@ -161,9 +147,9 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
         return np.zeros(0)
     before = states[steps, :, units].T
     known, after = end_of_step(node, before, units)
-    low = np.broadcast_to(value_of(node.system.event, known), steps.shape)
+    low = np.broadcast_to(evaluate(node.system.event, known), steps.shape)
     at_end = {**known, **dict(zip(node.system.states, after, strict=True))}
-    high = np.broadcast_to(value_of(node.system.event, at_end), steps.shape)
+    high = np.broadcast_to(evaluate(node.system.event, at_end), steps.shape)
     bad = np.flatnonzero(~(low < 0))
     if len(bad):
         raise NotImplementedError(
@@ -173,7 +159,7 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
         )
     ends = {as_symbol(name): as_symbol(f"end_{name}") for name in node.system.states}
     both = {**known, **{f"end_{name}": x for name, x in zip(node.system.states, after, strict=True)}}
-    rise = np.broadcast_to(value_of(rise_at_crossing(node.system, ends), both), steps.shape)
+    rise = np.broadcast_to(evaluate(rise_at_crossing(node.system, ends), both), steps.shape)
     slow = np.flatnonzero(~(rise * node.model.dt > GRAZING * (high - low)))
     if len(slow):
         raise GrazingSpikeError(

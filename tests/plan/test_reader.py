@@ -107,7 +107,7 @@ def test_weights_may_be_expressions_of_parameters_and_constants(parts):
 class TestRefusals:
     def test_poisson_group(self, parts):
         assert refusal(*parts, PoissonGroup(3, 10 / ms / 1000, name="noise")) == (
-            "The event-driven solver does not simulate: PoissonGroup 'noise' (give its spikes by a "
+            "The solver does not simulate: PoissonGroup 'noise' (give its spikes by a "
             "SpikeGeneratorGroup). It takes NeuronGroup, SpikeGeneratorGroup and Synapses; monitors may stay."
         )
 
