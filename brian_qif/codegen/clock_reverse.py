@@ -12,6 +12,7 @@ from brian2 import Clock, Network, NeuronGroup, SpikeGeneratorGroup, StateMonito
 from brian2.parsing.sympytools import sympy_to_str
 
 from brian_qif.codegen.clock_forward import ClockObjects, post_copies, pre_copies
+from brian_qif.equations.surrogate import surrogate_program, surrogate_share
 from brian_qif.equations.text import as_symbol
 from brian_qif.equations.transposed import ReverseProgram, arrival_slope, reverse_program
 from brian_qif.plan.clocked import ClockedNode
@@ -24,7 +25,10 @@ _WEIGHT = as_symbol("synaptic_weight")
 def program_of(plan: NetworkPlan, k: int, task: Task) -> ReverseProgram:
     """The reverse pass of a node."""
     system = plan.nodes[k].system
-    return reverse_program(system, system.parameters if k in task.models else ())
+    parameters = system.parameters if k in task.models else ()
+    if task.surrogate is not None:
+        return surrogate_program(system, parameters, task.surrogate)
+    return reverse_program(system, parameters)
 
 
 def listening(plan: NetworkPlan, k: int) -> list[int]:
@@ -64,11 +68,9 @@ def reverse_objects(plan: NetworkPlan, layout: Layout, task: Task) -> ClockObjec
 
 def _adjoint_group(plan, k, layout: Layout, task: Task, clock, made: ClockObjects) -> NeuronGroup:
     node, program = plan.nodes[k], program_of(plan, k, task)
-    names = loaded(plan, k, task)
+    names, shape = loaded(plan, k, task), (layout.steps + task.extra + 1, node.size * layout.samples)
     for name in (*names, *(f"seed_{state}" for state in task.seeded[k])):
-        made.tables[f"{name} {k}"] = _table(
-            f"{name}_{k}", (layout.steps + task.extra + 1, node.size * layout.samples), clock
-        )
+        made.tables[f"{name} {k}"] = _table(f"{name}_{k}", shape, clock)
     code = _step_code(node, k, program, task, names)
     adjoints = [f"adjoint_{name}" for name in node.system.states]
     plain = [*names, *node.numbers, *(name for name, _ in program.step)]
@@ -81,10 +83,11 @@ def _adjoint_group(plan, k, layout: Layout, task: Task, clock, made: ClockObject
     events = {}
     for p in listening(plan, k):
         for slot in range(task.slots[k]):
-            made.tables[f"arrives {p} {slot}"] = _table(
-                f"arrives_{p}_{slot}", (layout.steps + task.extra + 1, node.size * layout.samples), clock
-            )
-            events[f"arrival_{p}_{slot}"] = f"{_over_time(f'arrives_{p}_{slot}')}(t, i) > 0.5"
+            if task.surrogate is not None:
+                events[f"arrival_{p}_{slot}"] = "spiked > -1"  # every neuron in every step
+                continue
+            table = made.tables[f"arrives {p} {slot}"] = _table(f"arrives_{p}_{slot}", shape, clock)
+            events[f"arrival_{p}_{slot}"] = f"{table.name}(t, i) > 0.5"
     # The state updater's code is what matters; the equations only declare the variables that it changes.
     equations = [f"d{name}/dt = 0/second : 1" for name in adjoints] + [f"{name} : 1" for name in plain]
     group = NeuronGroup(
@@ -136,6 +139,7 @@ def _step_code(node: ClockedNode, k: int, program: ReverseProgram, task: Task, n
     lines += _lines(program.leave)
     for slot in range(task.slots[k]) if spikes else ():
         used = "spiked" if task.slots[k] == 1 else f"spiked*int(abs(slot - {slot}) < 0.5)"
+        used = "1" if task.surrogate is not None else used
         lines.append(f"by_arrivals_{slot} = by_arrivals_{slot}*(1 - {used})")
     lines += [
         f"adjoint_{state} = adjoint_{state} + {_over_time(f'seed_{state}_{k}')}(t, i)" for state in task.seeded[k]
@@ -149,7 +153,7 @@ def _lines(statements) -> list[str]:
 
 
 def _replayed_synapses(plan, p, groups, layout: Layout, clock, made: ClockObjects) -> None:
-    """Synapses from given spikes: when these arrive again, the slope by the weight is the adjoint of what it acts on."""
+    """Synapses from given spikes: when these arrive again, the adjoint there is the slope by the weight."""
     pathway = plan.pathways[p]
     source = SpikeGeneratorGroup(
         plan.nodes[pathway.source].size * layout.copies(pathway.source),
@@ -180,10 +184,13 @@ def _transposed_synapses(plan, p, slot, groups, layout: Layout, task: Task, cloc
     target = plan.nodes[pathway.target]
     state = target.system.states[pathway.port + 1]
     program = program_of(plan, pathway.target, task)
-    share = arrival_slope(target.system, program.after, pathway.port + 1, _WEIGHT)
+    if task.surrogate is None:
+        share, arrived = arrival_slope(target.system, program.after, pathway.port + 1, _WEIGHT), ""
+    else:
+        share, arrived = surrogate_share(target.system, pathway.port + 1, _WEIGHT), "*spiked_pre"
     share = share.subs({symbol: as_symbol(f"{symbol}_post") for symbol in share.free_symbols if symbol != _WEIGHT})
     code = f"by_arrivals_{slot}_pre += {sympy_to_str(share)}\n"
-    code += f"synaptic_slope += adjoint_{state}_post" if p in task.weights else ""
+    code += f"synaptic_slope += adjoint_{state}_post{arrived}" if p in task.weights else ""
     synapses = Synapses(
         groups[pathway.source],
         groups[pathway.target],

@@ -161,5 +161,6 @@ def check_smooth(what: str, expression: sympy.Expr, functions: Iterable[str] = S
         kinked = isinstance(part, (BooleanAtom, BooleanFunction, Relational, sympy.Mod))
         if kinked or (isinstance(part, sympy.Function) and part.func.__name__ not in functions):
             raise UnsupportedModelError(
-                f"{what} contains {part}, which is not known to be smooth; the functions that are: {', '.join(functions)}."
+                f"{what} contains {part}, which is not known to be smooth; the functions that are: "
+                f"{', '.join(functions)}."
             )

@@ -109,27 +109,32 @@ def reverse_program(system: ClockedSystem, parameters: Iterable[str]) -> Reverse
     parameters = tuple(parameters)
     step, after = renamed(system.step, system.states)
     at_end = {as_symbol(name): as_symbol(after[name]) for name in system.states}
-    adjoint = {name: as_symbol(f"adjoint_{name}") for name in system.states}
     at_spike = {as_symbol(name): as_symbol(f"event_{name}") for name in system.states}
-    arrive = _reset_taken_back(system, parameters, at_end, at_spike, adjoint)
-    leave, at_event, slopes = _threshold_taken_back(system, parameters, at_spike, adjoint)
-    seeds = {after[name]: at_event[name] for name in system.states}
-    flow, derivatives = reverse_statements(step, seeds, (*system.states, *parameters))
-    leave += flow
-    leave += [(f"new_adjoint_{name}", derivatives[name]) for name in system.states]
-    for name in parameters:
-        slopes[name] += derivatives[name]
-    if any(system.held):
-        leave += _release_taken_back(system, parameters, slopes)
-    leave += [(f"slope_{name}", as_symbol(f"slope_{name}") + slope) for name, slope in slopes.items() if slope != 0]
-    leave += [(f"adjoint_{name}", as_symbol(f"new_adjoint_{name}")) for name in system.states]
+    arrive = reset_taken_back(system, parameters, at_end)
+    leave, at_event, slopes = _threshold_taken_back(system, parameters, at_spike)
+    leave += flow_taken_back(system, parameters, step, after, at_event, slopes, _release_taken_back)
     return ReverseProgram(system.states, parameters, step, after, tuple(arrive), tuple(leave))
 
 
-def _reset_taken_back(system, parameters, at_end, at_spike, adjoint):
+def flow_taken_back(system, parameters, step, after, at_event, slopes, release=None) -> list:
+    """The transposed step, from the adjoint at its end, and the slopes by parameters."""
+    seeds = {after[name]: at_event[name] for name in system.states}
+    flow, derivatives = reverse_statements(step, seeds, (*system.states, *parameters))
+    leave = [*flow, *((f"new_adjoint_{name}", derivatives[name]) for name in system.states)]
+    for name in parameters:
+        slopes[name] += derivatives[name]
+    if release is not None and any(system.held):
+        leave += release(system, parameters, slopes)
+    leave += [(f"slope_{name}", as_symbol(f"slope_{name}") + slope) for name, slope in slopes.items() if slope != 0]
+    return leave + [(f"adjoint_{name}", as_symbol(f"new_adjoint_{name}")) for name in system.states]
+
+
+def reset_taken_back(system, parameters, at_end) -> list:
     """lambda.(h_x f - f_after) goes to the time of the spike, h_x^T lambda to the state before it."""
     if system.event is None:
         return []
+    at_spike = {as_symbol(name): as_symbol(f"event_{name}") for name in system.states}
+    adjoint = {name: as_symbol(f"adjoint_{name}") for name in system.states}
     statements = [
         (f"event_{name}", _SPIKED * end + (1 - _SPIKED) * as_symbol(f"safe_{name}"))
         for name, end in zip(system.states, at_end.values(), strict=True)
@@ -156,8 +161,9 @@ def _reset_taken_back(system, parameters, at_end, at_spike, adjoint):
     return statements + [(f"adjoint_{name}", as_symbol(f"before_{name}")) for name in changed]
 
 
-def _threshold_taken_back(system, parameters, at_spike, adjoint):
+def _threshold_taken_back(system, parameters, at_spike):
     """Minus g_x over the rate of g, times everything that depends on the time of the spike."""
+    adjoint = {name: as_symbol(f"adjoint_{name}") for name in system.states}
     slopes = {name: sympy.Integer(0) for name in parameters}
     if system.event is None:
         return [], dict(adjoint), slopes

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from brian_qif.gradients.convergence import ConvergenceReport, check_convergence
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import VOLTAGE, HybridNode
+from brian_qif.solvers.clock import ClockSolver
 from brian_qif.solvers.event import duration_in_seconds
 
 HALVINGS = 4
@@ -66,12 +68,17 @@ class GradientReport:
         return "\n".join([f"Taylor test, rounding of the loss {self.rounding:.1e}", *lines])
 
 
-def check_gradient(gradient: SpikeGradient, duration, directions: int = 3, seed: int = 0) -> GradientReport:
-    """Test a gradient by the order of its Taylor remainder.
+def check_gradient(
+    gradient: SpikeGradient, duration, directions: int = 3, seed: int = 0
+) -> GradientReport | ConvergenceReport:
+    """Test a gradient by the order of its Taylor remainder, or, on a clock, by its convergence.
 
     ``L(x + h d) - L(x) - h <slope, d>`` must fall with order 2 +- 0.1 over four halvings of h, in random directions d
     scaled by the size of each parameter, with the smallest steps that stay above rounding. Where the curvature is
     too small to show an order, a central difference decides (relative 1e-6), and the report says so.
+
+    With `ClockSolver`, slopes are instead compared with those of `EventSolver`: for steps of dt, dt/2, ..., dt/16 the
+    distance must fall, on average with an order of 1, see :mod:`brian_qif.gradients.convergence`.
 
     Parameters
     ----------
@@ -85,7 +92,7 @@ def check_gradient(gradient: SpikeGradient, duration, directions: int = 3, seed:
 
     Returns
     -------
-    `GradientReport`
+    `GradientReport` or `ConvergenceReport`
         ``print`` shows it.
 
     Raises
@@ -93,6 +100,11 @@ def check_gradient(gradient: SpikeGradient, duration, directions: int = 3, seed:
     GradientCheckError
         If a direction fails; the message holds the whole report.
     """
+    if isinstance(gradient.solver, ClockSolver):
+        report = check_convergence(gradient, duration)
+        if not report.passed:
+            raise GradientCheckError(str(report))
+        return report
     trial = _Trial(gradient, duration_in_seconds(duration))
     generator = np.random.default_rng(seed)
     rounding = trial.rounding(generator)

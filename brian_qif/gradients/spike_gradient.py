@@ -17,7 +17,7 @@ from brian_qif.solvers.trajectory import Trajectory
 
 
 class SpikeGradient:
-    """Value and exact gradient of a loss of one trial.
+    """Value and gradient of a loss of one trial, as exact as its solver.
 
     Parameters
     ----------
@@ -28,7 +28,8 @@ class SpikeGradient:
         With respect to what: variables such as ``synapses.w``, ``synapses.delay``, ``stimulus.spike_time``, the initial
         state ``neurons.v``, ``neurons.I``, or parameters of the equations, ``neurons.tau_m``; and constants of the
         script as pairs, ``(neurons, "tau")``: the slope through the equations of that group alone.
-    solver : `EventSolver`, optional
+    solver : `EventSolver` or `ClockSolver`, optional
+        By default an `EventSolver`.
     namespace : dict, optional
         Values of names in the equations that no group defines; by default those around the call.
 
@@ -46,8 +47,8 @@ class SpikeGradient:
 
     Notes
     -----
-    The gradient is exact up to rounding, times the sensitivity of the trajectory. It is the derivative of the
-    trial with the spikes that it has: a spike that is about to appear or vanish does not show in it.
+    With `EventSolver` the gradient is exact up to rounding, times the sensitivity of the trajectory. It is the
+    derivative of the trial with the spikes that it has: a spike that is about to appear or vanish does not show in it.
 
     References
     ----------
@@ -86,21 +87,21 @@ class SpikeGradient:
             raise TypeError(f"A loss such as SpikeTimeLoss is needed; {loss!r} was given.")
         if not isinstance(parameters, (list, tuple)):
             raise TypeError("parameters is a list of variables, for instance parameters=[synapses.w].")
-        self._views = list(parameters)
-        self._namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
+        self.views = list(parameters)
+        self.namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
         self.trajectory: Trajectory | None = None
         reading = self.read()
         self.solver.find_backend(reading.plan)
 
     def __repr__(self):
         names = ", ".join(parameter.label for parameter in self.parameters)
-        return f"<SpikeGradient of {type(self.loss).__name__} by {names}, exact up to rounding; {self.solver!r}>"
+        return f"<SpikeGradient of {type(self.loss).__name__} by {names}; {self.solver!r}>"
 
     def read(self) -> NetworkReading:
         """The network as it is now; refuses what the solver, the loss or a parameter cannot deal with."""
-        reading = self.solver.read(self.network, self._namespace)
+        reading = self.solver.read(self.network, self.namespace)
         self.loss.check(reading)
-        self.parameters = [find_parameter(reading, view) for view in self._views]
+        self.parameters = [find_parameter(reading, view) for view in self.views]
         return reading
 
     def __call__(self, duration):

@@ -13,7 +13,8 @@ from brian2.equations.equations import PARAMETER, SingleEquation
 from brian2.stateupdaters.base import UnsupportedEquationsException
 
 from brian_qif.equations.clocked import ClockedSystem, read_clocked_system
-from brian_qif.equations.text import UnsupportedModelError
+from brian_qif.equations.normal_form import recognise
+from brian_qif.equations.text import UnsupportedModelError, as_symbol
 from brian_qif.plan.hybrid import HybridReading
 from brian_qif.plan.network_plan import HybridNode
 from brian_qif.plan.values import evaluate, read_numbers, state_values
@@ -36,9 +37,14 @@ class GroupModel:
 
 @dataclass(frozen=True)
 class ClockedNode(HybridNode):
-    """Neurons that Brian2 steps on a clock: a `HybridNode` whose system is a `ClockedSystem`, and its ``model``."""
+    """Neurons that Brian2 steps on a clock: a `HybridNode` whose system is a `ClockedSystem`, and its ``model``.
+
+    ``cut_off`` is the smallest threshold that stands in for infinity, in units of the distance between the resting and
+    the unstable voltage; None where thresholds are meant as they are.
+    """
 
     model: GroupModel = field(kw_only=True)
+    cut_off: float | None = field(default=None, kw_only=True)
 
     @property
     def held_steps(self) -> np.ndarray:
@@ -55,9 +61,10 @@ class ClockedNode(HybridNode):
 
 @dataclass(frozen=True)
 class ClockedReading(HybridReading):
-    """A group as it was read, see `HybridReading`, with its ``model``."""
+    """A group as it was read, see `HybridReading`, with its ``model``, and how far away infinity is."""
 
     model: GroupModel
+    cut_off: float | None = None
 
     def node(self) -> ClockedNode:
         """The plan's entry.
@@ -75,7 +82,15 @@ class ClockedReading(HybridReading):
             above = np.flatnonzero(~(np.broadcast_to(evaluate(self.system.event, values), self.size) < 0))
             if len(above):
                 raise ValueError(f"'{self.name}': neuron {above[0]} starts at or above its threshold; start it below.")
-        return ClockedNode(self.name, self.size, self.system, np.array(self.states), self.numbers, model=self.model)
+        return ClockedNode(
+            self.name,
+            self.size,
+            self.system,
+            np.array(self.states),
+            self.numbers,
+            model=self.model,
+            cut_off=self.cut_off,
+        )
 
 
 def read_clocked(group: NeuronGroup, namespace: Mapping | None, dt: float | None = None) -> ClockedReading:
@@ -91,8 +106,8 @@ def read_clocked(group: NeuronGroup, namespace: Mapping | None, dt: float | None
     free = group.variables.get("not_refractory")
     if free is not None and not np.all(free.get_value()):
         raise NotImplementedError(
-            f"A neuron of '{group.name}' is refractory; what it waits for cannot be read back. Run a little further, or "
-            "start from restore()."
+            f"A neuron of '{group.name}' is refractory; what it waits for cannot be read back. Run a little further, "
+            "or start from restore()."
         )
     threshold, reset = group.events.get("spike"), group.event_codes.get("spike")
     refractory = group._refractory if threshold is not None and group._refractory is not False else None
@@ -106,7 +121,16 @@ def read_clocked(group: NeuronGroup, namespace: Mapping | None, dt: float | None
     model = GroupModel(_with_parameters(group.user_equations, constants), threshold, reset, refractory, method, dt)
     states = tuple(state_values(group, name) for name in system.states)
     numbers = read_numbers(group, system.parameters, namespace)
-    return ClockedReading(group.name, len(group), system, numbers, states, model)
+    cut_off = _cut_off(group, system, namespace) if getattr(group, "spike_at_infinity", False) else None
+    return ClockedReading(group.name, len(group), system, numbers, states, model, cut_off)
+
+
+def _cut_off(group: NeuronGroup, system: ClockedSystem, namespace: Mapping | None) -> float:
+    form = recognise(group.user_equations, group.events["spike"], None, spike_at_infinity=True)
+    height = as_symbol(form.voltage) - system.event
+    scaled = (height - form.v_offset) / form.v_scale
+    names = sorted(symbol.name for symbol in scaled.free_symbols)
+    return float(np.min(evaluate(scaled, read_numbers(group, names, namespace))))
 
 
 def _state_updater(group: NeuronGroup, namespace: Mapping | None) -> tuple[str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 from brian2 import Network, get_local_namespace, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
+from brian_qif.equations.surrogate import SHAPES, Surrogate
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.plan.reader import NetworkReading, read_network
 from brian_qif.solvers.clock_sweeps import ClockNetwork
-from brian_qif.solvers.clock_tasks import find_device
+from brian_qif.solvers.clock_tasks import delay_steps, find_device
 from brian_qif.solvers.event import duration_in_seconds
 from brian_qif.solvers.sweeps import Request
 from brian_qif.solvers.trajectory import Trajectory
@@ -26,16 +28,23 @@ class ClockSolver:
     dt : `brian2.Quantity`, optional
         The step; by default that of the groups' clock.
 
+    surrogate : str, optional
+        Take the published approximation in place of the exact slopes through spikes: at every step a spike counts as a
+        smooth function of how far the neuron is from its threshold. "sigmoid", "superspike" or "triangular".
+    surrogate_slope : float or `brian2.Quantity`
+        How steep that function is, in the inverse unit of the threshold's variable.
+
     Raises
     ------
     ValueError
-        If there is no such device, or the step is not positive.
+        If there is no such device or surrogate, or the step or the slope is not positive.
 
     Notes
     -----
     Supported are every `NeuronGroup` with smooth equations and one of Brian2's state updaters (exact,
-    exponential_euler, euler, rk2, rk4, heun), with one comparison as its threshold, any statements on its state variables as its reset, and a refractory period of any length; `SpikeGeneratorGroup`; and `Synapses` that add a weight to a state
-    variable, with any delays. All on one clock.
+    exponential_euler, euler, rk2, rk4, heun), with one comparison as its threshold, any statements on its state
+    variables as its reset, and a refractory period of any length; `SpikeGeneratorGroup`; and `Synapses` that add a
+    weight to a state variable, with any delays. All on one clock.
 
     Between spikes, slopes are those of the map that Brian2 computes, up to rounding. Through a spike they are those of
     the limit of small steps: the spike is placed inside its step by interpolation, and reset and synapses act as at
@@ -43,7 +52,7 @@ class ClockSolver:
     Brian2's own monitors have the beginning of the step.
     """
 
-    def __init__(self, device: str = "runtime", dt=None):
+    def __init__(self, device: str = "runtime", dt=None, surrogate: str | None = None, surrogate_slope=10.0):
         self.device, self.dt = device, None
         find_device(device)
         if dt is not None:
@@ -52,9 +61,21 @@ class ClockSolver:
             if not 0 < self.dt < float("inf"):
                 raise ValueError(f"The step dt of a ClockSolver must be positive and finite; it is {self.dt} s.")
 
+        self.surrogate = None
+        if surrogate is not None:
+            if surrogate not in SHAPES:
+                known = ", ".join(repr(name) for name in SHAPES)
+                raise ValueError(f"There is no surrogate {surrogate!r}; there are {known}.")
+            self.surrogate = Surrogate(surrogate, float(surrogate_slope))
+            if not 0 < self.surrogate.slope < float("inf"):
+                raise ValueError(f"The slope of a surrogate must be positive and finite; it is {surrogate_slope}.")
+
     def __repr__(self):
         step = "" if self.dt is None else f", dt = {self.dt} s"
-        return f"<ClockSolver, device {self.device!r}{step}: exact between spikes, order 1 in dt through spikes>"
+        through = "order 1 in dt through spikes"
+        if self.surrogate is not None:
+            through = f"surrogate through spikes ({self.surrogate.shape}, slope {self.surrogate.slope:g}), not exact"
+        return f"<ClockSolver, device {self.device!r}{step}: exact between spikes, {through}>"
 
     def read(self, network: Network, namespace: dict | None) -> NetworkReading:
         """The network as this solver takes it."""
@@ -94,7 +115,7 @@ class ClockSolver:
 
     def prepare(self, plan: NetworkPlan) -> ClockNetwork:
         """A plan for the device of this solver."""
-        return ClockNetwork(plan, self.find_backend(plan))
+        return ClockNetwork(plan, self.find_backend(plan), self.surrogate)
 
     def find_backend(self, plan: NetworkPlan):
         """The device that runs a plan.
@@ -108,4 +129,10 @@ class ClockSolver:
         refusal = device.refusal(plan)
         if refusal is not None:
             raise NotImplementedError(f"The device '{device.name}' cannot run this network: {refusal}")
+        for p, pathway in enumerate(plan.pathways):
+            late = isinstance(plan.nodes[pathway.source], ClockedNode) and np.any(delay_steps(plan, p) > 0)
+            if self.surrogate is not None and late:
+                raise NotImplementedError(
+                    f"Surrogate gradients are not carried back through delays; set those of '{pathway.name}' to zero."
+                )
         return device

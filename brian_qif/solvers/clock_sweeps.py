@@ -8,6 +8,7 @@ import numpy as np
 from brian2 import prefs
 
 from brian_qif.equations.clocked import FREE
+from brian_qif.equations.surrogate import Surrogate
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan, SourceNode
 from brian_qif.solvers.clock_arrivals import Arrivals
@@ -30,8 +31,8 @@ _TABLES = 4
 class ClockNetwork:
     """A plan that a device runs; many samples may go through it side by side."""
 
-    def __init__(self, plan: NetworkPlan, device):
-        self.plan, self.device = plan, device
+    def __init__(self, plan: NetworkPlan, device, surrogate: Surrogate | None = None):
+        self.plan, self.device, self.surrogate = plan, device, surrogate
         self.dt, self.key = step_length(plan), structure(plan)
         self.clocked = [k for k, node in enumerate(plan.nodes) if isinstance(node, ClockedNode)]
 
@@ -203,6 +204,8 @@ class ClockNetwork:
     def reverse_many(self, records: Sequence[Record], seeds: Sequence[Seeds], wanted: Wanted) -> list[Slopes]:
         """Carry seeds back through trials that were simulated together."""
         histories = [record.history for record in records]
+        if self.surrogate is not None:
+            self._check_surrogate(seeds, wanted)
         steps = self._steps(histories[0].request.duration)
         layout = Layout(len(records), steps, self._largest("multiplicity", (1,) * len(self.plan.nodes)))
         state_seeds = [self._state_seeds(record, seed) for record, seed in zip(records, seeds, strict=True)]
@@ -227,6 +230,19 @@ class ClockNetwork:
             for b, record in enumerate(records):
                 arrivals.add_slopes(slopes[b], b, record, wanted)
         return slopes
+
+    def _check_surrogate(self, seeds: Sequence[Seeds], wanted: Wanted) -> None:
+        for seed in seeds:
+            for k, slope in seed.spike_times.items():
+                if k in self.clocked and np.any(slope != 0):
+                    raise NotImplementedError(
+                        f"A surrogate gradient has no slope by the spike times of '{self.plan.nodes[k].name}'; use a loss "
+                        "on voltages (CrossEntropyLoss, StateLoss), or ClockSolver() without surrogate."
+                    )
+        if wanted.delays or wanted.spike_times:
+            raise NotImplementedError(
+                "A surrogate gradient has no slopes by delays and spike times; ClockSolver() without surrogate has them."
+            )
 
     def _state_seeds(self, record: Record, seeds: Seeds) -> dict[int, np.ndarray]:
         """The loss's own slopes by the states at every step, by node."""
@@ -271,6 +287,7 @@ class ClockNetwork:
             bool(wanted.delays or wanted.spike_times),
             slots,
             extra,
+            self.surrogate,
         )
 
     def _all_seeded(self, now: list[set[str]]) -> tuple[tuple[str, ...], ...]:
@@ -337,7 +354,7 @@ class ClockNetwork:
             if task.slots[k] > 1:
                 add("slot", [self._at_spikes(*pair, node, layout, task) for pair in zip(trials, slots, strict=True)])
             for p, pathway in enumerate(self.plan.pathways):
-                if pathway.source == k:
+                if pathway.source == k and self.surrogate is None:
                     late = int(np.max(delay_steps(self.plan, p)))
                     for slot in range(task.slots[k]):
                         arrives = [

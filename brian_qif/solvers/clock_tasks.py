@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from brian_qif.equations.surrogate import Surrogate
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
 
@@ -55,7 +56,8 @@ class Task:
 
     ``weights``: pathways; ``models``: nodes; ``seeded``: for each node the states by which the loss has slopes of its
     own; ``kept``: whether the adjoint is kept at every step; ``slots``: by node, how many spikes of a neuron may be on
-    their way through delays at a time; ``extra``: steps after the end of the trial in which late arrivals are replayed.
+    their way through delays at a time; ``extra``: steps after the end of the trial in which late arrivals are replayed;
+    ``surrogate``: the rule at spikes, where it is not the exact one.
     """
 
     weights: frozenset[int]
@@ -64,6 +66,7 @@ class Task:
     kept: bool
     slots: tuple[int, ...]
     extra: int
+    surrogate: Surrogate | None = None
 
 
 @dataclass
