@@ -120,7 +120,7 @@ class ClockNetwork:
         return tuple(int(x) for x in most)
 
     def _side_by_side(self, k: int, given, layout: Layout, shift=lambda at: at) -> tuple[np.ndarray, np.ndarray]:
-        """The spikes of all samples of a source, by generator neuron; of several at once each has a neuron of its own."""
+        """The spikes of all samples of a source, by generator neuron; spikes at once have a neuron each."""
         all_units, all_steps = [], []
         for b, sample in enumerate(given):
             _, units, at = sample[k]
@@ -232,16 +232,17 @@ class ClockNetwork:
         return slopes
 
     def _check_surrogate(self, seeds: Sequence[Seeds], wanted: Wanted) -> None:
-        for seed in seeds:
-            for k, slope in seed.spike_times.items():
-                if k in self.clocked and np.any(slope != 0):
-                    raise NotImplementedError(
-                        f"A surrogate gradient has no slope by the spike times of '{self.plan.nodes[k].name}'; use a loss "
-                        "on voltages (CrossEntropyLoss, StateLoss), or ClockSolver() without surrogate."
-                    )
+        used = {
+            k for seed in seeds for k, slope in seed.spike_times.items() if k in self.clocked and np.any(slope != 0)
+        }
+        for k in used:
+            raise NotImplementedError(
+                f"Surrogate gradients have no slope by the spike times of '{self.plan.nodes[k].name}'; use a loss on "
+                "voltages (CrossEntropyLoss, StateLoss), or ClockSolver() without surrogate."
+            )
         if wanted.delays or wanted.spike_times:
             raise NotImplementedError(
-                "A surrogate gradient has no slopes by delays and spike times; ClockSolver() without surrogate has them."
+                "Surrogate gradients have no slopes by delays and spike times; ClockSolver() without surrogate has them."
             )
 
     def _state_seeds(self, record: Record, seeds: Seeds) -> dict[int, np.ndarray]:

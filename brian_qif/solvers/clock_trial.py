@@ -56,7 +56,10 @@ class NodeTrial:
 
 @dataclass
 class ClockHistory:
-    """A sample of a batch that was run together: by node its `NodeTrial`, and by source the times, units and steps of its spikes."""
+    """One of the samples that were run together.
+
+    ``nodes``: by node its `NodeTrial`; ``given``: by source the times, units and steps of its spikes.
+    """
 
     nodes: dict[int, NodeTrial]
     given: dict[int, tuple]
@@ -163,7 +166,7 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
     slow = np.flatnonzero(~(rise * node.model.dt > GRAZING * (high - low)))
     if len(slow):
         raise GrazingSpikeError(
-            f"Neuron {units[slow[0]]} of '{node.name}' only grazes its threshold at {steps[slow[0]] * node.model.dt} s; "
-            "its spike time has no bounded derivative."
+            f"Neuron {units[slow[0]]} of '{node.name}' only grazes its threshold at {steps[slow[0]] * node.model.dt} s, "
+            "so its spike time has no bounded derivative."
         )
     return -low / (high - low)

@@ -58,8 +58,8 @@ class Trajectory:
     def state(self, group, name: str, times) -> Quantity:
         """A state variable of a group at given times.
 
-        Exact up to rounding with `EventSolver`: the trial is simulated once more by the NumPy reference to read it. With
-        `ClockSolver`, what Brian2 has at the beginning of a step, and between steps a straight line.
+        Exact up to rounding with `EventSolver`: the trial is simulated once more by the NumPy reference to read it.
+        With `ClockSolver`, what Brian2 has at the beginning of a step, and between steps a straight line.
 
         Parameters
         ----------

@@ -91,7 +91,7 @@ def test_a_surrogate_gradient_is_that_of_the_smoothed_step(shape):
             assert slopes[place][n] == pytest.approx(example.tangent(shape, direction, 0.0), rel=1e-11, abs=1e-15)
     still = [np.zeros(size) for size in sizes]
     assert float(slopes[3]) == pytest.approx(example.tangent(shape, still, 1.0), rel=1e-11)
-    assert np.all(slopes[0] != 0)
+    assert np.count_nonzero(slopes[0]) > 9  # a triangle is zero far from the threshold
 
 
 def test_the_solver_says_that_it_is_not_exact():
@@ -109,5 +109,5 @@ def test_what_has_no_surrogate_gradient_is_refused():
         Example(delay=2 * ms).gradient(ClockSolver(surrogate="sigmoid"))
     example = Example()
     loss = SpikeFunctionLoss(example.hidden, lambda t, i: (np.sum(t), np.ones_like(t)))
-    with pytest.raises(NotImplementedError, match="no slope by the spike times"):
+    with pytest.raises(NotImplementedError, match="no slope by the spike times of"):
         example.gradient(ClockSolver(surrogate="sigmoid"), loss)(STEPS * ms)
