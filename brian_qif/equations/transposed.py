@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy
 
@@ -20,7 +21,8 @@ _SPIKED, _HOLDS, _SEED = map(as_symbol, ("spiked", "holds", "by_spike_time"))
 _OWN, _ARRIVALS, _BEFORE_FREE = map(as_symbol, ("by_own_time", "by_arrivals", "before_is_free"))
 
 
-def renamed(statements: Statements, states: Iterable[str]) -> tuple[Statements, dict[str, str]]:
+@lru_cache(maxsize=256)
+def renamed(statements: Statements, states: tuple[str, ...]) -> tuple[Statements, dict[str, str]]:
     """The statements with a name of its own for every assignment, and the last name of each state."""
     current = {name: name for name in states}
     result = []
@@ -169,7 +171,7 @@ def _threshold_taken_back(system, parameters, at_spike):
         return [], dict(adjoint), slopes
     event = system.event.subs(at_spike, simultaneous=True)
     # Without a spike the rate of g may be anything.
-    rise = _SPIKED * rise_at_crossing(system, at_spike) + 1 - _SPIKED
+    rise = _SPIKED * rise_at_crossing(system, "event") + 1 - _SPIKED
     leave = [("by_event", -_SPIKED * (_OWN + _SEED + _ARRIVALS) / rise)]
     leave += [("by_own_time", (1 - _SPIKED) * _OWN)]
     at_event = {
@@ -181,13 +183,15 @@ def _threshold_taken_back(system, parameters, at_spike):
     return leave, at_event, slopes
 
 
-def rise_at_crossing(system: ClockedSystem, at_end: Mapping[sympy.Symbol, sympy.Symbol]) -> sympy.Expr:
-    """The rate of g at its zero within a step, from what it is at both ends.
+@lru_cache(maxsize=256)
+def rise_at_crossing(system: ClockedSystem, prefix: str) -> sympy.Expr:
+    """The rate of g at its zero within a step, from what it is at both ends; the state at the end has ``prefix``.
 
     At the end of the step a decelerating g may rise no more; at its zero it did, by conservation in a parabola:
     rise**2 = g'**2 - 2 g'' g. Where g accelerates, as towards infinity, g' at the end is the better scale, since the
     adjoint is that at the end.
     """
+    at_end = {as_symbol(name): as_symbol(f"{prefix}_{name}") for name in system.states}
     first = sum(sympy.diff(system.event, as_symbol(x)) * f for x, f in zip(system.states, system.rates, strict=True))
     last = first.subs(at_end, simultaneous=True)
     slowing = sympy.Function("clip")((first - last) / DT, 0, _LARGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from brian2 import prefs
@@ -224,7 +225,8 @@ class ClockNetwork:
                     k, given, long, lambda at, late=last - longest: late - at
                 )
         found = self.device.reverse(self.plan, layout, task, self.key, values)
-        slopes = [self._slopes(found, b, layout, task, wanted) for b in range(len(records))]
+        read = lru_cache(maxsize=None)(found.array)
+        slopes = [self._slopes(read, b, layout, task, wanted) for b in range(len(records))]
         if task.kept:
             arrivals = Arrivals(self.plan, found, layout, task)
             for b, record in enumerate(records):
@@ -390,23 +392,21 @@ class ClockNetwork:
             free[step + 1 : step + held[n], n] = 0
         return free
 
-    def _slopes(self, found, b: int, layout: Layout, task: Task, wanted: Wanted) -> Slopes:
+    def _slopes(self, read, b: int, layout: Layout, task: Task, wanted: Wanted) -> Slopes:
         slopes = Slopes()
         for p in wanted.weights:
             pathway = self.plan.pathways[p]
             labels = [f"pathway {p} slope"]
             if pathway.source in self.clocked:
                 labels = [f"pathway {p} slope {slot}" for slot in range(task.slots[pathway.source])]
-            total = sum(found.array(label) for label in labels)
-            slopes.weights[p] = total.reshape(-1, layout.samples, len(pathway.pre))[:, b].sum(axis=0)
+            parts = (read(label).reshape(-1, layout.samples, len(pathway.pre))[:, b].sum(axis=0) for label in labels)
+            slopes.weights[p] = sum(parts)
         for k in wanted.initial & frozenset(self.clocked):
-            rows = [
-                self._part(found.array(f"node {k} adjoint_{name}"), k, b) for name in self.plan.nodes[k].system.states
-            ]
+            rows = [self._part(read(f"node {k} adjoint_{name}"), k, b) for name in self.plan.nodes[k].system.states]
             slopes.initial[k] = rows[0], np.array(rows[1:]).reshape(-1, self.plan.nodes[k].size)
         for k in wanted.models:
             names = self.plan.nodes[k].system.parameters
-            slopes.models[k] = {name: self._part(found.array(f"node {k} slope_{name}"), k, b) for name in names}
+            slopes.models[k] = {name: self._part(read(f"node {k} slope_{name}"), k, b) for name in names}
         return slopes
 
     def _part(self, values: np.ndarray, k: int, b: int) -> np.ndarray:

@@ -160,9 +160,8 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
             f"{steps[bad[0]] * node.model.dt} s, by a synapse that acts on what the threshold looks at: on a clock its "
             "spike time has no slope. EventSolver() solves LIF and QIF neurons with such synapses."
         )
-    ends = {as_symbol(name): as_symbol(f"end_{name}") for name in node.system.states}
     both = {**known, **{f"end_{name}": x for name, x in zip(node.system.states, after, strict=True)}}
-    rise = np.broadcast_to(evaluate(rise_at_crossing(node.system, ends), both), steps.shape)
+    rise = np.broadcast_to(evaluate(rise_at_crossing(node.system, "end"), both), steps.shape)
     slow = np.flatnonzero(~(rise * node.model.dt > GRAZING * (high - low)))
     if len(slow):
         raise GrazingSpikeError(
