@@ -21,6 +21,7 @@ HALVINGS = 4
 LEAST_ORDER = 0.4
 # Below this, relative to the slopes, there is nothing left that could fall.
 ROUNDING = 1e-9
+CUT_OFF_ERROR = 5
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ def check_convergence(gradient: SpikeGradient, duration) -> ConvergenceReport:
     first = step_length(gradient.read().plan)
     steps = first / 2.0 ** np.arange(HALVINGS + 1)
     errors = np.array([_distances(slopes(ClockSolver(solver.device, step * second)), exact) for step in steps])
-    # What is neglected beyond a cut-off is of the order of its inverse.
+    # What is neglected beyond a cut-off is some times its inverse (measured: 0.5 to 4.4 times, docs/devices.md).
     cut_offs = [getattr(node, "cut_off", None) for node in gradient.read().plan.nodes]
-    floor = max((1 / cut_off for cut_off in cut_offs if cut_off), default=0.0)
+    floor = max((CUT_OFF_ERROR / cut_off for cut_off in cut_offs if cut_off), default=0.0)
     orders = np.array([_order(steps, column, floor) for column in errors.T])
     passed = bool(np.all(orders >= LEAST_ORDER))
     labels = [parameter.label for parameter in gradient.parameters]
