@@ -75,7 +75,7 @@ def _neurons(node: ClockedNode, k: int, layout: Layout, clock, made: ClockObject
     model = node.model
     group = NeuronGroup(
         node.size * layout.samples,
-        model.equations,
+        _with_own_parameters(model.equations),
         threshold=model.threshold,
         reset=model.reset if model.threshold is not None else None,
         refractory=False if model.refractory is None else _with_unit(model.refractory),
@@ -87,6 +87,25 @@ def _neurons(node: ClockedNode, k: int, layout: Layout, clock, made: ClockObject
     for name in (*node.system.states, *node.numbers):
         made.arrays[f"node {k} {name}"] = (group, name)
     return group
+
+
+def _with_own_parameters(equations: Equations) -> Equations:
+    """The same equations with shared parameters as those of each neuron: devices compile single numbers in."""
+    if any("shared" in equation.flags and equation.type != PARAMETER for equation in equations.values()):
+        return equations  # what all share may not depend on what each has
+    return Equations(
+        [
+            SingleEquation(
+                equation.type,
+                equation.varname,
+                equation.dim,
+                var_type=equation.var_type,
+                expr=equation.expr,
+                flags=[flag for flag in equation.flags if flag != "shared"],
+            )
+            for equation in equations.values()
+        ]
+    )
 
 
 def _with_unit(refractory):

@@ -73,7 +73,7 @@ def check_convergence(gradient: SpikeGradient, duration) -> ConvergenceReport:
     first = step_length(gradient.read().plan)
     steps = first / 2.0 ** np.arange(HALVINGS + 1)
     errors = np.array([_distances(slopes(ClockSolver(solver.device, step * second)), exact) for step in steps])
-    # What is neglected beyond a cut-off is some times its inverse (measured: 0.5 to 4.4 times, docs/devices.md).
+    # What is neglected beyond a cut-off is some times its inverse: 4 times in tests/gradients/test_clock_slopes.py.
     cut_offs = [getattr(node, "cut_off", None) for node in gradient.read().plan.nodes]
     floor = max((CUT_OFF_ERROR / cut_off for cut_off in cut_offs if cut_off), default=0.0)
     orders = np.array([_order(steps, column, floor) for column in errors.T])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,11 @@ from brian_qif.equations.text import UnsupportedModelError, as_symbol
 from brian_qif.plan.hybrid import HybridReading
 from brian_qif.plan.network_plan import HybridNode
 from brian_qif.plan.values import evaluate, read_numbers, state_values
+
+# Names of the reverse pass's own variables; see equations/transposed.py.
+_RESERVED = re.compile(
+    r"(adjoint|new_adjoint|before|event|safe|end|slope|step|of|by|seed)_\w+|spiked|slot|is_free|holds|synaptic_(weight|slope)"
+)
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,7 @@ def read_clocked(group: NeuronGroup, namespace: Mapping | None, dt: float | None
     try:
         method, code = _state_updater(group, namespace)
         system = read_clocked_system(group.user_equations, code, threshold, reset, refractory)
+        _check_names(system)
         system, constants = _resolve(group, system, namespace)
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"'{group.name}': {error}") from error
@@ -131,6 +138,14 @@ def _cut_off(group: NeuronGroup, system: ClockedSystem, namespace: Mapping | Non
     scaled = (height - form.v_offset) / form.v_scale
     names = sorted(symbol.name for symbol in scaled.free_symbols)
     return float(np.min(evaluate(scaled, read_numbers(group, names, namespace))))
+
+
+def _check_names(system: ClockedSystem) -> None:
+    taken = sorted(name for name in (*system.states, *system.parameters) if _RESERVED.fullmatch(name))
+    if taken:
+        raise UnsupportedModelError(
+            f"The reverse pass has a variable '{taken[0]}' of its own; give yours another name."
+        )
 
 
 def _state_updater(group: NeuronGroup, namespace: Mapping | None) -> tuple[str, str]:

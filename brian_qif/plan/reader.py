@@ -162,8 +162,8 @@ def _check_device():
     device = get_device()
     if type(device).__name__ != "RuntimeDevice":
         raise NotImplementedError(
-            f"A solver reads a network's values, which Brian2's device '{type(device).__name__}' does not give before a "
-            "run: call set_device('runtime') first. ClockSolver(device='cpp_standalone') then simulates on that device."
+            f"A solver reads a network's values, which Brian2's device '{type(device).__name__}' does not give before "
+            "a run: call set_device('runtime') first. ClockSolver(device='cpp_standalone') then runs on that device."
         )
 
 

@@ -151,8 +151,8 @@ class ClockNetwork:
         return values
 
     def _numbers(self, k: int, layout: Layout) -> dict[str, np.ndarray]:
-        numbers = self.plan.nodes[k].numbers
-        return {f"node {k} {name}": np.tile(x, layout.samples) if x.size > 1 else x for name, x in numbers.items()}
+        node = self.plan.nodes[k]
+        return {f"node {k} {name}": np.tile(self._wide(x, node), layout.samples) for name, x in node.numbers.items()}
 
     def _trials(self, k: int, found, layout: Layout) -> list[NodeTrial]:
         node = self.plan.nodes[k]
@@ -244,7 +244,7 @@ class ClockNetwork:
             )
         if wanted.delays or wanted.spike_times:
             raise NotImplementedError(
-                "Surrogate gradients have no slopes by delays and spike times; ClockSolver() without surrogate has them."
+                "Surrogate gradients have no slopes by delays and spike times; ClockSolver() without one has them."
             )
 
     def _state_seeds(self, record: Record, seeds: Seeds) -> dict[int, np.ndarray]:
@@ -310,9 +310,7 @@ class ClockNetwork:
             arrays |= {
                 f"node {k} {name}": np.concatenate([self._wide(end[name], node) for end in ends]) for name in own
             }
-            arrays |= {
-                f"node {k} {name}": np.tile(self._wide(x, node), layout.samples) for name, x in node.numbers.items()
-            }
+            arrays |= self._numbers(k, layout)
             if node.system.event is not None:
                 safe = safe_state(node, [history.nodes[k] for history in histories])
                 for name, value in zip(node.system.states, safe, strict=True):

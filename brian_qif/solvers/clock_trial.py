@@ -165,7 +165,8 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
     slow = np.flatnonzero(~(rise * node.model.dt > GRAZING * (high - low)))
     if len(slow):
         raise GrazingSpikeError(
-            f"Neuron {units[slow[0]]} of '{node.name}' only grazes its threshold at {steps[slow[0]] * node.model.dt} s, "
-            "so its spike time has no bounded derivative."
+            f"Neuron {units[slow[0]]} of '{node.name}' only grazes its threshold at "
+            f"{steps[slow[0]] * node.model.dt} s, "
+            "so its time has no bounded derivative."
         )
     return -low / (high - low)
