@@ -11,12 +11,13 @@ import numpy as np
 from brian2 import ms, second
 
 from brian_qif import __version__
+from brian_qif.data.embedded import embedded_files
 from brian_qif.plotting import draw_curves
 from brian_qif.protocols.networks import NEURONS, build_classifier
 from brian_qif.protocols.recipes import RECIPES, REGULARISERS, REMEDIES, recipe_of
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
 from brian_qif.training.augmentation import SpikeAugmentation
-from brian_qif.training.datasets import SpikeDataset
+from brian_qif.training.datasets import SpikeDataset, said_units
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
 from brian_qif.training.optimisers import Adam
 from brian_qif.training.progress import Progress
@@ -24,11 +25,13 @@ from brian_qif.training.remedies import ActivityFloor
 from brian_qif.training.schedules import CosineSchedule
 from brian_qif.training.trainer import Trainer
 
+_SYNTHETIC = "The data are SYNTHETIC speech: they show that training works, and nothing about real speech."
+
 
 def train_on_recordings(
-    train,
-    test,
-    out,
+    train=None,
+    test=None,
+    out=None,
     neuron="qif",
     hidden=128,
     epochs=20,
@@ -36,7 +39,7 @@ def train_on_recordings(
     learning_rate=None,
     seed=0,
     threads=None,
-    inputs=700,
+    inputs=None,
     recurrent=False,
     resume=False,
     report=None,
@@ -45,15 +48,18 @@ def train_on_recordings(
 
     Parameters
     ----------
-    train, test : str or os.PathLike
-        HDF5 files, see `SpikeDataset`. The test file is checked at the start; its spikes reach the network only
-        after the last epoch.
-    out : str or os.PathLike
-        The folder for settings.json, checkpoint.npz, history.csv, summary.json and curves.png.
+    train, test : str or os.PathLike, optional
+        HDF5 files, see `SpikeDataset`; by default the SYNTHETIC digits that come with the package. The test file is
+        checked at the start; its spikes reach the network only after the last epoch.
+    out : str or os.PathLike, optional
+        The folder for settings.json, checkpoint.npz, history.csv, summary.json and curves.png, by default
+        ``results/`` and the name of the model.
     neuron : 'lif' or 'qif'
         The model of the hidden neurons. Each has its own `RECIPES` entry.
-    hidden, inputs : int
-        The number of hidden and of input neurons. The readout has one neuron per class of the training file.
+    hidden : int
+        The number of hidden neurons. The readout has one neuron per class of the training file.
+    inputs : int, optional
+        The number of input neurons, by default what the training file says in its attribute ``units``, else 700.
     recurrent : bool
         Whether the hidden neurons hear each other too, by weights that are learned.
     epochs : int
@@ -88,8 +94,11 @@ def train_on_recordings(
     for name, value in numbers.items():
         _refuse_below(1, name, value)
     _refuse_below(0, "seed", seed)
-    recipe = recipe_of(neuron, batch_size, learning_rate)
-    folder = RunFolder(out, resume)
+    recipe_of(neuron, batch_size, learning_rate)
+    train, test = _files(train, test)
+    folder = RunFolder(f"results/{neuron}" if out is None else out, resume)
+    inputs = said_units(train) or 700 if inputs is None else inputs
+    recipe = recipe_of(neuron, batch_size, learning_rate, inputs)
     with SpikeDataset(train, n_units=inputs) as training_set:
         with SpikeDataset(test, n_units=inputs, n_classes=training_set.n_classes) as test_set:
             settings = {
@@ -108,6 +117,8 @@ def train_on_recordings(
             sizes = (inputs, hidden, training_set.n_classes)
             trainer = prepare_trainer(neuron, sizes, _trial_duration(training_set), recipe, seed, threads, recurrent)
             progress = Progress(report)
+            if training_set.synthetic or test_set.synthetic:
+                progress.line(_SYNTHETIC)
             if folder.checkpoint.exists():
                 trainer.load(folder.checkpoint)
                 progress.line(f"Going on after epoch {trainer.epoch} of {epochs}.")
@@ -222,6 +233,19 @@ def initialise(trainer, samples, sizes, recipe, seed=0):
     return activity
 
 
+def _files(train, test):
+    """The files given, or those that come with the package where none is."""
+    if train is None and test is None:
+        return embedded_files()
+    if train is None or test is None:
+        given, missing = ("test", "train") if train is None else ("train", "test")
+        raise ValueError(
+            f"'{given}' is given without '{missing}': give both files, or neither for the SYNTHETIC digits that come"
+            " with the package."
+        )
+    return train, test
+
+
 def _refuse_below(least, name, value):
     if value is not None and value < least:
         raise ValueError(f"'{name}' has to be at least {least}, not {value}.")
@@ -262,6 +286,8 @@ def _summary(trainer, training_set, test_set, settings):
         "remedies": REMEDIES,
         "regularisers": {name: text for name, text in REGULARISERS.items() if settings[name]},
         "threads": trainer.batch.threads,
+        "synthetic": training_set.synthetic or test_set.synthetic,
+        "sources": {"train": training_set.source, "test": test_set.source},
         "versions": {
             "brian_qif": __version__,
             "python": platform.python_version(),
@@ -272,20 +298,29 @@ def _summary(trainer, training_set, test_set, settings):
 
 def _title(summary):
     sizes = f"{summary['settings']['inputs']}-{summary['hidden']}-{summary['settings']['classes']}"
-    return f"{summary['neuron'].upper()} {sizes}, seed {summary['seed']}: test accuracy {summary['test_accuracy']:.3f}"
+    marked = " on SYNTHETIC speech" if summary["synthetic"] else ""
+    return (
+        f"{summary['neuron'].upper()} {sizes}, seed {summary['seed']}:"
+        f" test accuracy {summary['test_accuracy']:.3f}{marked}"
+    )
 
 
 def add_arguments(parser):
     """Give a parser the arguments of ``brian-qif train``."""
-    parser.add_argument("--train", required=True, metavar="FILE", help="HDF5 file to train on (SHD layout)")
     parser.add_argument(
-        "--test",
-        required=True,
+        "--train",
         metavar="FILE",
-        help="HDF5 file for the test, which is made once, after the last epoch",
+        help="HDF5 file to train on (SHD layout; default: the SYNTHETIC digits that come with the package)",
     )
     parser.add_argument(
-        "--out", required=True, metavar="DIR", help="folder for the checkpoint, history, summary and picture"
+        "--test",
+        metavar="FILE",
+        help="HDF5 file for the test, which is made once, after the last epoch (default: as above)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder for the checkpoint, history, summary and picture (default: results/ and the model's name)",
     )
     parser.add_argument(
         "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (default: %(default)s)"
@@ -294,7 +329,10 @@ def add_arguments(parser):
         "--hidden", type=int, default=128, metavar="N", help="number of hidden neurons (default: %(default)s)"
     )
     parser.add_argument(
-        "--inputs", type=int, default=700, metavar="N", help="number of input neurons (default: %(default)s)"
+        "--inputs",
+        type=int,
+        metavar="N",
+        help="number of input neurons (default: what the training file says, else 700)",
     )
     parser.add_argument(
         "--recurrent", action="store_true", help="hidden neurons hear each other too, by weights that are learned"
@@ -338,8 +376,10 @@ def run(arguments):
     settings = {name: value for name, value in vars(arguments).items() if name != "command"}
     summary = train_on_recordings(**settings, report="text")
     speakers = ", ".join(f"{name}: {value:.3f}" for name, value in summary["test_accuracy_by_speaker"].items())
+    marked = f"{_SYNTHETIC}\n" if summary["synthetic"] else ""
+    out = f"results/{arguments.neuron}" if arguments.out is None else arguments.out
     return (
-        f"Accuracy: training {summary['train_accuracy']:.3f}, test {summary['test_accuracy']:.3f}"
+        f"{marked}Accuracy: training {summary['train_accuracy']:.3f}, test {summary['test_accuracy']:.3f}"
         f" (speaker {speakers}).\n"
-        f"Written into '{arguments.out}': summary.json, history.csv, checkpoint.npz, curves.png."
+        f"Written into '{out}': summary.json, history.csv, checkpoint.npz, curves.png."
     )

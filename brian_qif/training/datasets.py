@@ -99,6 +99,7 @@ class SpikeDataset:
                     f"In '{self.path}', '{key}' has to hold one variable-length array per sample,"
                     f" not {self._file[key].dtype}."
                 )
+        self._attributes = dict(self._file.attrs)
         self._labels = _integers(self._file, "labels", self.path)
         self._speakers = _integers(self._file, "extra/speaker", self.path)
         self.class_names = tuple(_text(name) for name in self._file["extra/keys"][:])
@@ -192,6 +193,16 @@ class SpikeDataset:
         return self._n_classes
 
     @property
+    def source(self) -> str | None:
+        """Where the spikes come from, if the file says so in its attribute ``source``."""
+        return None if "source" not in self._attributes else _text(self._attributes["source"])
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the file says of itself that nobody spoke: its source begins with ``SYNTHETIC``."""
+        return (self.source or "").startswith("SYNTHETIC")
+
+    @property
     def labels(self) -> np.ndarray:
         """The class of each sample."""
         return self._labels[self._indices]
@@ -247,6 +258,24 @@ class SpikeDataset:
 
     def __exit__(self, *exception):
         self.close()
+
+
+def said_units(file):
+    """The number of input neurons that a file of spike trains says it has, in its attribute ``units``.
+
+    Parameters
+    ----------
+    file : str or os.PathLike
+        The HDF5 file.
+
+    Returns
+    -------
+    int or None
+        None if it does not say.
+    """
+    with _open(Path(file)) as opened:
+        said = opened.attrs.get("units")
+    return int(said) if isinstance(said, (int, np.integer)) and said > 0 else None
 
 
 def _open(path):
