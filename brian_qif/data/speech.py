@@ -44,7 +44,7 @@ class Variability:
     tract: float = 0.04
     speaker_tract: float = 0.12
     noise: tuple[float, float] = (-30.0, -12.0)
-    tilt: float = 0.25
+    tilt: float = 0.4
 
 
 @dataclass(frozen=True)
