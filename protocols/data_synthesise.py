@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -112,9 +113,11 @@ def _samples(utterances, channels, every, seed, jobs, progress, name):
     batches = [utterances[start : start + _TOGETHER] for start in range(0, len(utterances), _TOGETHER)]
     tasks = [(batch.tolist(), channels, every, seed) for batch in batches]
     done = 0
+    jobs = jobs or os.cpu_count()
     # Processes that are started anew inherit no threads, whatever the system.
-    with ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for samples in pool.map(_speak_and_hear, tasks):
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) if jobs > 1 else nullcontext()
+    with pool:
+        for samples in (pool.map if jobs > 1 else map)(_speak_and_hear, tasks):
             yield from samples
             done += len(samples)
             progress.update(f"{name}: {done} of {len(utterances)} words", done / len(utterances))
