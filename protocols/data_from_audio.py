@@ -68,7 +68,9 @@ def spikes_from_audio(files, out, labels, channels=700, seed=0, source=None, rep
     names, speakers = _numbered([row["speaker"] for row in rows])
     attributes = {"version": __version__, "seed": seed, "speakers": ", ".join(names)}
     samples = _samples(files, numbers, speakers, channels, seed, Progress(report))
-    return write_spike_file(out, samples, classes, channels, source or "recordings, by brian-qif data from-audio", attributes)
+    return write_spike_file(
+        out, samples, classes, channels, source or "recordings, by brian-qif data from-audio", attributes
+    )
 
 
 def _read_table(path):

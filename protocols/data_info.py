@@ -61,7 +61,7 @@ def _spread(values, pattern="{:.0f}"):
 
 def _counts(values, names=None):
     present, counts = np.unique(values, return_counts=True)
-    shown = (present if names is None else [names[value] if value < len(names) else value for value in present])
+    shown = present if names is None else [names[value] if value < len(names) else value for value in present]
     return ", ".join(f"{name} ({count})" for name, count in zip(shown, counts, strict=True))
 
 
@@ -88,7 +88,9 @@ def draw_sample(file, index, out):
         sample = dataset[index]
         name = dataset.class_names[sample.label] if sample.label < len(dataset.class_names) else sample.label
         title = f"{dataset.path.name}, sample {index}: '{name}', speaker {sample.speaker}, {len(sample.times)} spikes"
-        draw_raster(sample.times, sample.units, dataset.n_units, out, title + (", SYNTHETIC" if dataset.synthetic else ""))
+        draw_raster(
+            sample.times, sample.units, dataset.n_units, out, title + (", SYNTHETIC" if dataset.synthetic else "")
+        )
 
 
 def add_arguments(parser):

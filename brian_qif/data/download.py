@@ -47,9 +47,7 @@ SETS = {
     "shd": PublishedSet(
         address="https://zenkelab.org/datasets/",
         files=(
-            PublishedFile(
-                "shd_train.h5.gz", "d47c9825dee33347913e8ce0f2be08b0", "8e9877c85f29a28dd353ea6a54402667"
-            ),
+            PublishedFile("shd_train.h5.gz", "d47c9825dee33347913e8ce0f2be08b0", "8e9877c85f29a28dd353ea6a54402667"),
             PublishedFile("shd_test.h5.gz", "3062a80ec0c5719404d5b02e166543b1", "207ad1295a0ab611e22d1734989c254e"),
         ),
         terms="Spiking Heidelberg Digits, Cramer et al. (2022), CC BY 4.0",
@@ -192,7 +190,13 @@ class _ResumingDownloader:
             total = present + int(length) if length.isdecimal() else None
             name = self.partial.name.removesuffix(".part")
             bar = tqdm(
-                total=total, initial=present, unit="B", unit_scale=True, desc=name, disable=not self.progress, leave=True
+                total=total,
+                initial=present,
+                unit="B",
+                unit_scale=True,
+                desc=name,
+                disable=not self.progress,
+                leave=True,
             )
             with open(self.partial, "ab" if present else "wb") as file, bar:
                 for chunk in response.iter_content(_CHUNK):

@@ -47,8 +47,12 @@ def write_spike_file(path, samples, class_names, n_units, source, attributes=Non
     labels, speakers = [], []
     try:
         with h5py.File(unfinished, "w") as file:
-            times = file.create_dataset("spikes/times", (0,), h5py.vlen_dtype(np.float16), maxshape=(None,), chunks=(64,))
-            units = file.create_dataset("spikes/units", (0,), h5py.vlen_dtype(np.uint16), maxshape=(None,), chunks=(64,))
+            times = file.create_dataset(
+                "spikes/times", (0,), h5py.vlen_dtype(np.float16), maxshape=(None,), chunks=(64,)
+            )
+            units = file.create_dataset(
+                "spikes/units", (0,), h5py.vlen_dtype(np.uint16), maxshape=(None,), chunks=(64,)
+            )
             for index, (when, where, label, speaker) in enumerate(samples):
                 times.resize((index + 1,))
                 units.resize((index + 1,))

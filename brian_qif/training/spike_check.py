@@ -81,9 +81,7 @@ def _check_tables(file, path, labels, n_classes):
         raise ValueError(f"'{path}' holds no samples.")
     for key in ("spikes/times", "spikes/units", "extra/speaker"):
         if file[key].shape != (size,):
-            raise ValueError(
-                f"In '{path}', 'labels' has {size} entries but '{key}' has the shape {file[key].shape}."
-            )
+            raise ValueError(f"In '{path}', 'labels' has {size} entries but '{key}' has the shape {file[key].shape}.")
     outside = np.flatnonzero((labels < 0) | (labels >= n_classes))
     if len(outside):
         raise ValueError(

@@ -120,7 +120,9 @@ def test_a_partial_file_that_is_too_long_is_thrown_away(server, tmp_path):
 
 def test_a_wrong_file_is_refused_and_deleted(server, tmp_path):
     server.content = gzip.compress(b"something else")
-    with pytest.raises(ValueError, match="is not the published file: its MD5 sum is another. It was deleted; try again"):
+    with pytest.raises(
+        ValueError, match="is not the published file: its MD5 sum is another. It was deleted; try again"
+    ):
         download("shd", tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []
 

@@ -53,7 +53,11 @@ def test_transfer_function_against_a_general_integrator(frequency, place):
         return w * mpmath.sqrt(1 / (mpmath.mpf("0.1") * impedance(c)))
 
     def pressure(c):
-        travelled = 2 * wave_number(0) / 3 + mpmath.quad(wave_number, mpmath.linspace(0, c, 15)) if c else 2 * wave_number(0) / 3
+        travelled = (
+            2 * wave_number(0) / 3 + mpmath.quad(wave_number, mpmath.linspace(0, c, 15))
+            if c
+            else 2 * wave_number(0) / 3
+        )
         return mpmath.sqrt(travelled / wave_number(c)) * mpmath.hankel1(0, travelled)
 
     c = mpmath.mpf("3.5") * place / 69
