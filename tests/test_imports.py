@@ -15,7 +15,7 @@ PARTS = {
     "solvers": ({"solvers", "plan", "equations"}, {"brian2", "numpy", "scipy"}),
     "gradients": ({"gradients", "solvers", "plan"}, {"brian2", "numpy"}),
     "codegen": ({"codegen", "plan", "solvers", "equations"}, {"brian2", "numpy", "jinja2", "sympy"}),
-    "data": ({"data"}, {"numpy", "scipy", "h5py", "pooch", "requests", "tqdm", "soundfile", "tonic"}),
+    "data": ({"data"}, {"numpy", "scipy", "h5py", "pooch", "requests", "tqdm", "soundfile"}),
     "training": ({"training", "gradients", "_version"}, {"brian2", "numpy", "h5py", "pandas"}),
     "models": ({"models", "equations"}, {"brian2", "numpy"}),
     "protocols": (

@@ -123,8 +123,8 @@ def _fetch(address, folder, file, progress):
         )
     except requests.RequestException as error:
         raise OSError(
-            f"'{address}' could not be fetched: {_reason(error)}. What arrived is kept, and the same command goes on with"
-            " it. Without a network, train on the data that come with the package, or make some by"
+            f"'{address}' could not be fetched: {_reason(error)}. What arrived is kept, and the same command goes on"
+            " with it. Without a network, train on the data that come with the package, or make some by"
             " 'brian-qif data synthesise'."
         ) from error
     except ValueError as error:

@@ -166,8 +166,8 @@ def nerve_fibres(probability, generator):
     """How many fibres of each channel fire in each step.
 
     A fibre fires in a step with probability p exactly if a Poisson process of intensity -ln(1 - p) has an event there.
-    The events of all fibres of a channel are drawn together, with the largest intensity of a block of steps, and thinned
-    to that of their step.
+    The events of all fibres of a channel are drawn together, with the largest intensity of a block of steps, and
+    thinned to that of their step.
 
     Parameters
     ----------

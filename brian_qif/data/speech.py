@@ -29,8 +29,8 @@ class Variability:
     Attributes
     ----------
     pitch, speed, tract : float
-        Standard deviations among the takes of a speaker: of the pitch in espeak's units (0 to 99), and of the logarithms
-        of the speed and of the length of the vocal tract.
+        Standard deviations among the takes of a speaker: of the pitch in espeak's units (0 to 99), and of the
+        logarithms of the speed and of the length of the vocal tract.
     speaker_tract : float
         The largest difference of the logarithm of the vocal tract's length among speakers, in either direction.
     noise : tuple of float

@@ -45,8 +45,8 @@ class SpikeDataset:
     (integers, aligned with the times), ``labels``, ``extra/speaker`` and ``extra/keys`` (the names of the classes).
     The whole file is checked when it is opened, by another process, which a damaged file may crash. A sample is read
     when it is asked for and kept in memory, as compactly as in the file, as long as there is room. A file packed by
-    gzip, as the SHD are published, is unpacked into a temporary one. Spikes are sorted by time and simultaneous ones by unit, so that their order
-    in the file changes nothing, not even where random numbers are drawn spike by spike.
+    gzip, as the SHD are published, is unpacked into a temporary one. Spikes are sorted by time and simultaneous ones by
+    unit, so that their order in the file changes nothing, not even where random numbers are drawn spike by spike.
 
     Parameters
     ----------
@@ -189,6 +189,45 @@ class SpikeDataset:
         part.__dict__.update(self.__dict__)
         part._indices = chosen
         return part
+
+    def split(self, share=0.2, by="speaker", seed=0):
+        """Hold out a part of the samples, for choosing settings.
+
+        A part drawn from all samples holds no unknown speaker, and accuracy on it says little about new ones. So whole
+        speakers are held out, where there are at least two.
+
+        Parameters
+        ----------
+        share : float
+            The share that is held out, rounded to whole speakers but at least one, or to whole samples.
+        by : 'speaker' or 'sample'
+            What is held out. Samples are, too, where there is one speaker only.
+        seed : int
+            Decides which.
+
+        Returns
+        -------
+        training, validation : SpikeDataset
+            They share the open file with this one.
+
+        Raises
+        ------
+        ValueError
+            If the share leaves one part empty.
+        """
+        if by not in ("speaker", "sample"):
+            raise ValueError(f"Data are split by 'speaker' or by 'sample', not by {by!r}.")
+        if not 0 < share < 1:
+            raise ValueError(f"The share that is held out has to lie between 0 and 1, not be {share}.")
+        generator = np.random.default_rng([seed, 3])
+        speakers = np.unique(self.speakers)
+        if by == "speaker" and len(speakers) > 1:
+            number = min(max(1, round(share * len(speakers))), len(speakers) - 1)
+            held_out = np.isin(self.speakers, generator.permutation(speakers)[:number])
+        else:
+            held_out = np.zeros(len(self), bool)
+            held_out[generator.permutation(len(self))[: max(1, round(share * len(self)))]] = True
+        return self.select(np.flatnonzero(~held_out)), self.select(np.flatnonzero(held_out))
 
     def close(self):
         """Close the file; no sample that was not yet read can be had afterwards, nor from a selection."""

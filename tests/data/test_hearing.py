@@ -42,7 +42,7 @@ def test_the_firing_probability_is_that_of_lauscher():
 @pytest.mark.parametrize("frequency", [150.0, 1000.0, 6000.0])
 @pytest.mark.parametrize("place", [7, 40, 69])
 def test_transfer_function_against_a_general_integrator(frequency, place):
-    """Formulas of the membrane written anew, with the integral by mpmath."""
+    """Formulas of the membrane written anew, with the integral by mpmath. Values are about 100 where a tone is heard."""
     w = 2 * mpmath.pi * frequency
 
     def impedance(c):
@@ -65,7 +65,7 @@ def test_transfer_function_against_a_general_integrator(frequency, place):
     j, y = mpmath.besselj, mpmath.bessely
     z = mpmath.sqrt(2e10) * (1j * j(0, x) + y(0, x)) / (j(1, x) - 1j * y(1, x))
     expected = complex(2 * w / impedance(c) * pressure(c) / pressure(0) * z)
-    assert transfer_functions(np.array([frequency]), 70)[0, place] == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert transfer_functions(np.array([frequency]), 70)[0, place] == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
 def test_blocks_of_a_long_sound_join():
@@ -127,7 +127,7 @@ def test_the_same_seed_gives_the_same_spikes_alone_or_together():
         np.testing.assert_array_equal(mine[0], theirs[0])
         np.testing.assert_array_equal(mine[1], theirs[1])
     assert not np.array_equal(alone[0], heard(word(), 4)[0])
-    np.testing.assert_array_equal(alone[0] * 24000, np.rint(alone[0] * 24000))
+    np.testing.assert_allclose(alone[0] * 24000, np.rint(alone[0] * 24000), rtol=1e-14)
 
 
 @pytest.mark.parametrize(
