@@ -11,21 +11,19 @@ import numpy as np
 from brian2 import ms, second
 
 from brian_qif import __version__
-from brian_qif.data.embedded import embedded_files
 from brian_qif.plotting import draw_curves
+from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
 from brian_qif.protocols.networks import NEURONS, build_classifier
 from brian_qif.protocols.recipes import RECIPES, REGULARISERS, REMEDIES, recipe_of
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
 from brian_qif.training.augmentation import SpikeAugmentation
-from brian_qif.training.datasets import SpikeDataset, said_units
+from brian_qif.training.datasets import said_units
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
 from brian_qif.training.optimisers import Adam
 from brian_qif.training.progress import Progress
 from brian_qif.training.remedies import ActivityFloor
 from brian_qif.training.schedules import CosineSchedule
 from brian_qif.training.trainer import Trainer
-
-_SYNTHETIC = "The data are SYNTHETIC speech: they show that training works, and nothing about real speech."
 
 
 def train_on_recordings(
@@ -41,6 +39,7 @@ def train_on_recordings(
     threads=None,
     inputs=None,
     recurrent=False,
+    validate=None,
     resume=False,
     report=None,
 ):
@@ -73,6 +72,9 @@ def train_on_recordings(
         Decides the initial weights and the order of the samples.
     threads : int, optional
         Samples computed at a time, by default the preference ``brian_qif.threads``. It changes no bit of the outcome.
+    validate : float, optional
+        Hold out this share of the training file, whole speakers where it has several, and test on that; the test file
+        is left alone. For choosing settings.
     resume : bool
         Go on with the run in ``out``, to the same bits as if it had not been interrupted.
     report : None, 'text', 'stderr' or callable
@@ -95,44 +97,44 @@ def train_on_recordings(
         _refuse_below(1, name, value)
     _refuse_below(0, "seed", seed)
     recipe_of(neuron, batch_size, learning_rate)
-    train, test = _files(train, test)
+    train, test = chosen_files(train, test, validate)
     folder = RunFolder(f"results/{neuron}" if out is None else out, resume)
     inputs = said_units(train) or 700 if inputs is None else inputs
     recipe = recipe_of(neuron, batch_size, learning_rate, inputs)
-    with SpikeDataset(train, n_units=inputs) as training_set:
-        with SpikeDataset(test, n_units=inputs, n_classes=training_set.n_classes) as test_set:
-            settings = {
-                "neuron": neuron,
-                "hidden": hidden,
-                "epochs": epochs,
-                "seed": seed,
-                "inputs": inputs,
-                "recurrent": recurrent,
-                "classes": training_set.n_classes,
-                **asdict(recipe),
-                "training_data": fingerprint(train),
-                "test_data": fingerprint(test),
-            }
-            folder.claim(settings)
-            sizes = (inputs, hidden, training_set.n_classes)
-            trainer = prepare_trainer(neuron, sizes, _trial_duration(training_set), recipe, seed, threads, recurrent)
-            progress = Progress(report)
-            if training_set.synthetic or test_set.synthetic:
-                progress.line(_SYNTHETIC)
-            if folder.checkpoint.exists():
-                trainer.load(folder.checkpoint)
-                progress.line(f"Going on after epoch {trainer.epoch} of {epochs}.")
-            else:
-                activity = initialise(trainer, training_set, sizes, recipe, seed)
-                progress.line(f"Initial activity: {activity:.2f} spikes per hidden neuron and sample.")
-            trainer.train(
-                training_set,
-                epochs,
-                report=report,
-                checkpoint=folder.checkpoint,
-                after_epoch=lambda trainer: folder.write_history(trainer.history),
-            )
-            summary = _summary(trainer, training_set, test_set, settings)
+    with opened(train, test, inputs, validate, seed) as (training_set, test_set):
+        settings = {
+            "neuron": neuron,
+            "hidden": hidden,
+            "epochs": epochs,
+            "seed": seed,
+            "inputs": inputs,
+            "recurrent": recurrent,
+            "classes": training_set.n_classes,
+            **asdict(recipe),
+            "training_data": fingerprint(train),
+            "test_data": None if test is None else fingerprint(test),
+            "validate": validate,
+        }
+        folder.claim(settings)
+        sizes = (inputs, hidden, training_set.n_classes)
+        trainer = prepare_trainer(neuron, sizes, _trial_duration(training_set), recipe, seed, threads, recurrent)
+        progress = Progress(report)
+        if training_set.synthetic or test_set.synthetic:
+            progress.line(SYNTHETIC)
+        if folder.checkpoint.exists():
+            trainer.load(folder.checkpoint)
+            progress.line(f"Going on after epoch {trainer.epoch} of {epochs}.")
+        else:
+            activity = initialise(trainer, training_set, sizes, recipe, seed)
+            progress.line(f"Initial activity: {activity:.2f} spikes per hidden neuron and sample.")
+        trainer.train(
+            training_set,
+            epochs,
+            report=report,
+            checkpoint=folder.checkpoint,
+            after_epoch=lambda trainer: folder.write_history(trainer.history),
+        )
+        summary = _summary(trainer, training_set, test_set, settings)
     folder.write_history(trainer.history)
     draw_curves(trainer.history, folder.curves, title=_title(summary))
     folder.write_summary(summary)
@@ -231,19 +233,6 @@ def initialise(trainer, samples, sizes, recipe, seed=0):
     trainer.gradient.write(values)
     trainer.restart()
     return activity
-
-
-def _files(train, test):
-    """The files given, or those that come with the package where none is."""
-    if train is None and test is None:
-        return embedded_files()
-    if train is None or test is None:
-        given, missing = ("test", "train") if train is None else ("train", "test")
-        raise ValueError(
-            f"'{given}' is given without '{missing}': give both files, or neither for the SYNTHETIC digits that come"
-            " with the package."
-        )
-    return train, test
 
 
 def _refuse_below(least, name, value):
@@ -361,6 +350,13 @@ def add_arguments(parser):
         " otherwise); changes no bit of the outcome",
     )
     parser.add_argument(
+        "--validate",
+        type=float,
+        metavar="X",
+        help="hold out this share of the training file, whole speakers where it has several, and test on that instead"
+        " of a test file: for choosing settings",
+    )
+    parser.add_argument(
         "--resume",
         action="store_true",
         help="go on with the run in --out, given the same settings, to the same bits as if it had not been interrupted",
@@ -376,7 +372,7 @@ def run(arguments):
     settings = {name: value for name, value in vars(arguments).items() if name != "command"}
     summary = train_on_recordings(**settings, report="text")
     speakers = ", ".join(f"{name}: {value:.3f}" for name, value in summary["test_accuracy_by_speaker"].items())
-    marked = f"{_SYNTHETIC}\n" if summary["synthetic"] else ""
+    marked = f"{SYNTHETIC}\n" if summary["synthetic"] else ""
     out = f"results/{arguments.neuron}" if arguments.out is None else arguments.out
     return (
         f"{marked}Accuracy: training {summary['train_accuracy']:.3f}, test {summary['test_accuracy']:.3f}"

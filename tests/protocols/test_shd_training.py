@@ -235,3 +235,13 @@ def test_one_file_alone_is_refused(files, tmp_path, capsys):
 def test_recordings_are_not_called_synthetic(files, tmp_path):
     summary = train_on_recordings(out=tmp_path / "out", **files, **{**SMALL, "epochs": 1})
     assert summary["synthetic"] is False
+
+
+def test_validation_holds_out_whole_speakers(tmp_path):
+    train = write_pattern_file(tmp_path / "train.h5", 0, 60, speakers=(0, 1, 2))
+    summary = train_on_recordings(train=train, out=tmp_path / "out", validate=0.3, **{**SMALL, "epochs": 1})
+    assert summary["samples"] == {"train": 40, "test": 20, "test_known_speakers": 0}
+    assert len(summary["test_accuracy_by_speaker"]) == 1
+    assert summary["settings"]["test_data"] is None
+    with pytest.raises(ValueError, match="do not give 'test'"):
+        train_on_recordings(train=train, test=train, out=tmp_path / "two", validate=0.3, **SMALL)
