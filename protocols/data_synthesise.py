@@ -47,7 +47,8 @@ def synthesise_digits(out, speakers=12, takes=40, channels=700, every=1, seed=0,
     seed : int
         Decides everything random.
     jobs : int, optional
-        Processes that work side by side, by default one per core. They change no bit of the outcome.
+        Processes that work side by side, by default one per core. They change no bit of the outcome. A script that
+        calls this with more than one has to do so below ``if __name__ == "__main__"``.
     report : None, 'text', 'stderr' or callable
         Where progress is reported.
 
@@ -79,7 +80,7 @@ def synthesise_digits(out, speakers=12, takes=40, channels=700, every=1, seed=0,
         f"brian-qif data synthesise --speakers {speakers} --takes {takes} --channels {channels} --every {every}"
         f" --seed {seed}"
     )
-    attributes = {"command": command, "version": __version__, "licence": "CC0 1.0"}
+    attributes = {"command": command, "version": __version__}
     progress = Progress(report)
     counts = {}
     for name, utterances in zip(NAMES, divide(speakers, takes, seed), strict=True):

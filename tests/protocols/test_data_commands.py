@@ -176,7 +176,7 @@ def test_speakers_4_and_5_are_in_the_test_file_only():
 @needs_espeak
 def test_synthetic_digits(tmp_path, capsys, monkeypatch):
     def few(speakers, takes, seed):
-        return (part[:12] for part in divide(speakers, takes, seed))
+        return (part[:9] for part in divide(speakers, takes, seed))
 
     monkeypatch.setattr(data_synthesise, "divide", few)
     command = ["data", "synthesise", "--speakers", "6", "--takes", "2", "--channels", "20", "--every", "2"]
@@ -186,13 +186,13 @@ def test_synthetic_digits(tmp_path, capsys, monkeypatch):
     test = SpikeDataset(tmp_path / "a" / "synthetic_digits_test.h5")
     assert training.synthetic
     assert training.class_names == WORDS
-    assert (len(training), len(test)) == (12, 12)
+    assert (len(training), len(test)) == (9, 9)
     with h5py.File(training.path) as file:
         assert file.attrs["units"] == 10
         assert file.attrs["command"] == "brian-qif " + " ".join(command) + " --seed 0"
     assert main([*command, "--jobs", "2", "--out", str(tmp_path / "b")]) == 0
     again = SpikeDataset(tmp_path / "b" / "synthetic_digits_train.h5")
-    for index in range(12):
+    for index in range(9):
         np.testing.assert_array_equal(training[index].times, again[index].times)
         np.testing.assert_array_equal(training[index].units, again[index].units)
     assert main([*command, "--out", str(tmp_path / "a")]) == 2
