@@ -6,10 +6,11 @@ RESULTS ?= results
 TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
 TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 
-.PHONY: help train data-is-given test test-long sanitize docs lint clean
+.PHONY: help train files-are-there test test-long sanitize docs lint clean
 
 help:
-	@echo "make train DATA=folder   train LIF and QIF on recordings, results and a picture in results/"
+	@echo "make train               train LIF and QIF on the synthetic digits of the package, results in results/"
+	@echo "make train DATA=folder   the same on NAME_train.h5 and NAME_test.h5 in a folder"
 	@echo "make test                the whole test suite (BRIAN_QIF_DATA=folder adds the tests on recordings)"
 	@echo "make test-long           the studies of many minutes that make test leaves out (BRIAN_QIF_DATA=folder)"
 	@echo "make sanitize            tests of generated code under the sanitizers of g++"
@@ -24,17 +25,17 @@ $(VENV)/installed-%: setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@
 
-train: data-is-given $(VENV)/installed-run
-	$(BIN)/brian-qif train --neuron lif --train "$(TRAIN)" --test "$(TEST)" --out $(RESULTS)/lif
-	$(BIN)/brian-qif train --neuron qif --train "$(TRAIN)" --test "$(TEST)" --out $(RESULTS)/qif
+# Without DATA or TRAIN the synthetic digits that come with the package.
+FILES = $(if $(strip $(DATA)$(TRAIN)),--train "$(TRAIN)" --test "$(TEST)")
+
+train: files-are-there $(VENV)/installed-run
+	$(BIN)/brian-qif train --neuron lif $(FILES) --out $(RESULTS)/lif
+	$(BIN)/brian-qif train --neuron qif $(FILES) --out $(RESULTS)/qif
 	$(BIN)/brian-qif compare $(RESULTS)/lif $(RESULTS)/qif --out $(RESULTS)/comparison.png
 
 # Said before anything is installed.
-data-is-given:
-	@test -n "$(strip $(DATA)$(TRAIN))" || { \
-	  echo "make train needs recordings: DATA=folder with NAME_train.h5 and NAME_test.h5 in the layout of SHD," \
-	  "or TRAIN=file and TEST=file."; exit 2; }
-	@test -n "$(TRAIN)" || { echo "There is no file NAME_train.h5 in $(DATA)."; exit 2; }
+files-are-there:
+	@test -z "$(strip $(DATA))" || test -n "$(TRAIN)" || { echo "There is no file NAME_train.h5 in $(DATA)."; exit 2; }
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest

@@ -30,14 +30,19 @@ def main(argv=None):
     if arguments.command is None:
         parser.print_help()
         return 0
+    name = arguments.command
+    if name == "data":
+        name += f" {arguments.data_command}"
+        if arguments.data_command is None:
+            parser.parse_args(["data", "--help"])
     try:
-        text = studies[arguments.command](arguments)
-    except (ValueError, OSError, NotImplementedError, FloatingPointError, DimensionMismatchError) as error:
-        sys.stderr.write(f"brian-qif {arguments.command}: error: {_one_line(error)}\n")
+        text = studies[name](arguments)
+    except (ValueError, OSError, NotImplementedError, ImportError, FloatingPointError, DimensionMismatchError) as error:
+        sys.stderr.write(f"brian-qif {name}: error: {_one_line(error)}\n")
         return 2
     except KeyboardInterrupt:
-        resume = " The last whole epoch is kept; --resume goes on." if arguments.command == "train" else ""
-        sys.stderr.write(f"\nbrian-qif {arguments.command}: stopped.{resume}\n")
+        resume = " The last whole epoch is kept; --resume goes on." if name == "train" else ""
+        sys.stderr.write(f"\nbrian-qif {name}: stopped.{resume}\n")
         return _INTERRUPTED
     sys.stdout.write(text + "\n")
     return 0
@@ -46,20 +51,36 @@ def main(argv=None):
 def _parser():
     """The parser of all commands, and the function that carries out each."""
     # Here and not above: the library does not import its studies.
-    from brian_qif.protocols import benchmark, comparison, shd_training
+    from brian_qif.protocols import (
+        benchmark,
+        comparison,
+        data_download,
+        data_from_audio,
+        data_info,
+        data_synthesise,
+        shd_training,
+    )
 
     parser = argparse.ArgumentParser(
         prog="brian-qif", description="Exact spike-time gradients for LIF and QIF networks written in Brian2."
     )
     parser.add_argument("--version", action="version", version=f"brian-qif {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    text = "get, make and look at spike trains"
+    data = commands.add_parser("data", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    data_commands = data.add_subparsers(dest="data_command", title="commands", metavar="COMMAND")
     studies = {}
     for name, study, text in (
         ("train", shd_training, "train a network on spike trains of spoken digits"),
         ("bench", benchmark, "time the forward and the reverse sweep"),
         ("compare", comparison, "draw several trainings into one picture"),
+        ("data download", data_download, "fetch a published data set"),
+        ("data from-audio", data_from_audio, "turn recordings into spike trains"),
+        ("data synthesise", data_synthesise, "make synthetic spoken digits"),
+        ("data info", data_info, "show what a file of spike trains holds"),
     ):
-        study.add_arguments(commands.add_parser(name, help=text, description=study.__doc__))
+        group, last = (data_commands, name.split()[1]) if " " in name else (commands, name)
+        study.add_arguments(group.add_parser(last, help=text, description=study.__doc__))
         studies[name] = study.run
     return parser, studies
 

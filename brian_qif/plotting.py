@@ -60,6 +60,44 @@ def draw_comparison(runs, path):
     _save(figure, panels, path)
 
 
+def draw_raster(times, units, n_units, path, title=None):
+    """Draw the spikes of one sample, each a dot: time to the right, input neurons downwards.
+
+    Parameters
+    ----------
+    times : numpy.ndarray
+        In seconds.
+    units : numpy.ndarray
+        The input neuron of each spike.
+    n_units : int
+        The number of input neurons.
+    path : str or os.PathLike
+        The picture, in a format that matplotlib knows by its ending.
+    title : str, optional
+        A line above it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    panel.scatter(times, units, s=40 / max(1.0, n_units / 25), color=_COLOURS[0], linewidths=0)
+    panel.set_xlim(left=0)
+    panel.set_ylim(n_units - 0.5, -0.5)
+    panel.set_xlabel("Time (s)")
+    panel.set_ylabel("Input neuron")
+    panel.spines[["top", "right"]].set_visible(False)
+    if title is not None:
+        panel.set_title(title, loc="left", fontsize=10.5)
+    figure.savefig(path)
+
+
 def _four_panels(title):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -81,8 +81,29 @@ REGULARISERS = {
 }
 
 
-def recipe_of(neuron, batch_size=None, learning_rate=None):
+_CHANNELS = 700  # for which the recipes were chosen
+
+
+def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS):
     """The recipe of a model of neuron, with another batch size or step size where one is given.
+
+    The recipes are for 700 inputs. Of fewer, that stand for every so many-th of 700, each is as wide as several and its
+    weights are larger: widths are scaled down, and steps of the input weights up, in proportion.
+
+    Parameters
+    ----------
+    neuron : 'lif' or 'qif'
+        The model of the hidden neurons.
+    batch_size : int, optional
+        Samples per step.
+    learning_rate : float, optional
+        Adam's step size for the input weights; that of the readout's keeps its ratio to it.
+    inputs : int
+        The number of input neurons.
+
+    Returns
+    -------
+    Recipe
 
     Raises
     ------
@@ -92,6 +113,13 @@ def recipe_of(neuron, batch_size=None, learning_rate=None):
     if neuron not in RECIPES:
         raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(RECIPES)}.")
     recipe = asdict(RECIPES[neuron])
+    width = inputs / _CHANNELS
+    recipe["learning_rate"] /= width
+    recipe["lift"] /= width
+    recipe["clip"] *= math.sqrt(width)  # the norm of a slope per input
+    recipe["smoothing"] *= width
+    recipe["jitter"] *= width
+    recipe["shift"] = round(recipe["shift"] * width)
     if batch_size is not None:
         recipe["batch_size"] = batch_size
     if learning_rate is not None:

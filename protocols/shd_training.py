@@ -13,11 +13,12 @@ from brian2 import ms, second
 
 from brian_qif import ClockSolver, EventSolver, __version__
 from brian_qif.plotting import draw_curves
+from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
 from brian_qif.protocols.networks import NEURONS, build_classifier
 from brian_qif.protocols.recipes import RECIPES, REGULARISERS, REMEDIES, recipe_of
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
 from brian_qif.training.augmentation import SpikeAugmentation
-from brian_qif.training.datasets import SpikeDataset
+from brian_qif.training.datasets import said_units
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
 from brian_qif.training.optimisers import Adam
 from brian_qif.training.progress import Progress
@@ -29,9 +30,9 @@ SOLVERS = ("event", "clock")
 
 
 def train_on_recordings(
-    train,
-    test,
-    out,
+    train=None,
+    test=None,
+    out=None,
     neuron="qif",
     hidden=128,
     epochs=20,
@@ -39,11 +40,12 @@ def train_on_recordings(
     learning_rate=None,
     seed=0,
     threads=None,
-    inputs=700,
+    inputs=None,
     recurrent=False,
     solver="event",
     device="runtime",
     dt=0.5 * ms,
+    validate=None,
     resume=False,
     report=None,
 ):
@@ -51,15 +53,18 @@ def train_on_recordings(
 
     Parameters
     ----------
-    train, test : str or os.PathLike
-        HDF5 files, see `SpikeDataset`. The test file is checked at the start; its spikes reach the network only
-        after the last epoch.
-    out : str or os.PathLike
-        The folder for settings.json, checkpoint.npz, history.csv, summary.json and curves.png.
+    train, test : str or os.PathLike, optional
+        HDF5 files, see `SpikeDataset`; by default the SYNTHETIC digits that come with the package. The test file is
+        checked at the start; its spikes reach the network only after the last epoch.
+    out : str or os.PathLike, optional
+        The folder for settings.json, checkpoint.npz, history.csv, summary.json and curves.png, by default
+        ``results/`` and the name of the model.
     neuron : 'lif' or 'qif'
         The model of the hidden neurons. Each has its own `RECIPES` entry.
-    hidden, inputs : int
-        The number of hidden and of input neurons. The readout has one neuron per class of the training file.
+    hidden : int
+        The number of hidden neurons. The readout has one neuron per class of the training file.
+    inputs : int, optional
+        The number of input neurons, by default what the training file says in its attribute ``units``, else 700.
     recurrent : bool
         Whether the hidden neurons hear each other too, by weights that are learned.
     solver : 'event' or 'clock'
@@ -79,6 +84,9 @@ def train_on_recordings(
         Decides the initial weights and the order of the samples.
     threads : int, optional
         Samples computed at a time, by default the preference ``brian_qif.threads``. It changes no bit of the outcome.
+    validate : float, optional
+        Hold out this share of the training file, whole speakers where it has several, and test on that; the test file
+        is left alone. For choosing settings.
     resume : bool
         Go on with the run in ``out``, to the same bits as if it had not been interrupted.
     report : None, 'text', 'stderr' or callable
@@ -100,42 +108,47 @@ def train_on_recordings(
     for name, value in numbers.items():
         _refuse_below(1, name, value)
     _refuse_below(0, "seed", seed)
-    recipe, chosen = recipe_of(neuron, batch_size, learning_rate), _solver(solver, device, dt)
-    folder = RunFolder(out, resume)
-    with SpikeDataset(train, n_units=inputs) as training_set:
-        with SpikeDataset(test, n_units=inputs, n_classes=training_set.n_classes) as test_set:
-            settings = {
-                "neuron": neuron,
-                "hidden": hidden,
-                "epochs": epochs,
-                "seed": seed,
-                "inputs": inputs,
-                "recurrent": recurrent,
-                "solver": repr(chosen),
-                "classes": training_set.n_classes,
-                **asdict(recipe),
-                "training_data": fingerprint(train),
-                "test_data": fingerprint(test),
-            }
-            folder.claim(settings)
-            sizes = (inputs, hidden, training_set.n_classes)
-            duration = _trial_duration(training_set)
-            trainer = prepare_trainer(neuron, sizes, duration, recipe, seed, threads, recurrent, chosen)
-            progress = Progress(report)
-            if folder.checkpoint.exists():
-                trainer.load(folder.checkpoint)
-                progress.line(f"Going on after epoch {trainer.epoch} of {epochs}.")
-            else:
-                activity = initialise(trainer, training_set, sizes, recipe, seed)
-                progress.line(f"Initial activity: {activity:.2f} spikes per hidden neuron and sample.")
-            trainer.train(
-                training_set,
-                epochs,
-                report=report,
-                checkpoint=folder.checkpoint,
-                after_epoch=lambda trainer: folder.write_history(trainer.history),
-            )
-            summary = _summary(trainer, training_set, test_set, settings)
+    recipe_of(neuron, batch_size, learning_rate)
+    train, test = chosen_files(train, test, validate)
+    folder = RunFolder(f"results/{neuron}" if out is None else out, resume)
+    inputs = said_units(train) or 700 if inputs is None else inputs
+    recipe, chosen = recipe_of(neuron, batch_size, learning_rate, inputs), _solver(solver, device, dt)
+    with opened(train, test, inputs, validate, seed) as (training_set, test_set):
+        settings = {
+            "neuron": neuron,
+            "hidden": hidden,
+            "epochs": epochs,
+            "seed": seed,
+            "inputs": inputs,
+            "recurrent": recurrent,
+            "solver": repr(chosen),
+            "classes": training_set.n_classes,
+            **asdict(recipe),
+            "training_data": fingerprint(train),
+            "test_data": None if test is None else fingerprint(test),
+            "validate": validate,
+        }
+        folder.claim(settings)
+        sizes = (inputs, hidden, training_set.n_classes)
+        duration = _trial_duration(training_set)
+        trainer = prepare_trainer(neuron, sizes, duration, recipe, seed, threads, recurrent, chosen)
+        progress = Progress(report)
+        if training_set.synthetic or test_set.synthetic:
+            progress.line(SYNTHETIC)
+        if folder.checkpoint.exists():
+            trainer.load(folder.checkpoint)
+            progress.line(f"Going on after epoch {trainer.epoch} of {epochs}.")
+        else:
+            activity = initialise(trainer, training_set, sizes, recipe, seed)
+            progress.line(f"Initial activity: {activity:.2f} spikes per hidden neuron and sample.")
+        trainer.train(
+            training_set,
+            epochs,
+            report=report,
+            checkpoint=folder.checkpoint,
+            after_epoch=lambda trainer: folder.write_history(trainer.history),
+        )
+        summary = _summary(trainer, training_set, test_set, settings)
     folder.write_history(trainer.history)
     draw_curves(trainer.history, folder.curves, title=_title(summary))
     folder.write_summary(summary)
@@ -285,6 +298,8 @@ def _summary(trainer, training_set, test_set, settings):
         "remedies": REMEDIES,
         "regularisers": {name: text for name, text in REGULARISERS.items() if settings[name]},
         "threads": trainer.batch.threads,
+        "synthetic": training_set.synthetic or test_set.synthetic,
+        "sources": {"train": training_set.source, "test": test_set.source},
         "versions": {
             "brian_qif": __version__,
             "python": platform.python_version(),
@@ -295,20 +310,29 @@ def _summary(trainer, training_set, test_set, settings):
 
 def _title(summary):
     sizes = f"{summary['settings']['inputs']}-{summary['hidden']}-{summary['settings']['classes']}"
-    return f"{summary['neuron'].upper()} {sizes}, seed {summary['seed']}: test accuracy {summary['test_accuracy']:.3f}"
+    marked = " on SYNTHETIC speech" if summary["synthetic"] else ""
+    return (
+        f"{summary['neuron'].upper()} {sizes}, seed {summary['seed']}:"
+        f" test accuracy {summary['test_accuracy']:.3f}{marked}"
+    )
 
 
 def add_arguments(parser):
     """Give a parser the arguments of ``brian-qif train``."""
-    parser.add_argument("--train", required=True, metavar="FILE", help="HDF5 file to train on (SHD layout)")
     parser.add_argument(
-        "--test",
-        required=True,
+        "--train",
         metavar="FILE",
-        help="HDF5 file for the test, which is made once, after the last epoch",
+        help="HDF5 file to train on (SHD layout; default: the SYNTHETIC digits that come with the package)",
     )
     parser.add_argument(
-        "--out", required=True, metavar="DIR", help="folder for the checkpoint, history, summary and picture"
+        "--test",
+        metavar="FILE",
+        help="HDF5 file for the test, which is made once, after the last epoch (default: as above)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder for the checkpoint, history, summary and picture (default: results/ and the model's name)",
     )
     parser.add_argument(
         "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (default: %(default)s)"
@@ -317,7 +341,10 @@ def add_arguments(parser):
         "--hidden", type=int, default=128, metavar="N", help="number of hidden neurons (default: %(default)s)"
     )
     parser.add_argument(
-        "--inputs", type=int, default=700, metavar="N", help="number of input neurons (default: %(default)s)"
+        "--inputs",
+        type=int,
+        metavar="N",
+        help="number of input neurons (default: what the training file says, else 700)",
     )
     parser.add_argument(
         "--recurrent", action="store_true", help="hidden neurons hear each other too, by weights that are learned"
@@ -366,6 +393,13 @@ def add_arguments(parser):
         " otherwise); changes no bit of the outcome",
     )
     parser.add_argument(
+        "--validate",
+        type=float,
+        metavar="X",
+        help="hold out this share of the training file, whole speakers where it has several, and test on that instead"
+        " of a test file: for choosing settings",
+    )
+    parser.add_argument(
         "--resume",
         action="store_true",
         help="go on with the run in --out, given the same settings, to the same bits as if it had not been interrupted",
@@ -388,8 +422,10 @@ def run(arguments):
     settings = {name: value for name, value in vars(arguments).items() if name != "command"}
     summary = train_on_recordings(**settings, report="text")
     speakers = ", ".join(f"{name}: {value:.3f}" for name, value in summary["test_accuracy_by_speaker"].items())
+    marked = f"{SYNTHETIC}\n" if summary["synthetic"] else ""
+    out = f"results/{arguments.neuron}" if arguments.out is None else arguments.out
     return (
-        f"Accuracy: training {summary['train_accuracy']:.3f}, test {summary['test_accuracy']:.3f}"
+        f"{marked}Accuracy: training {summary['train_accuracy']:.3f}, test {summary['test_accuracy']:.3f}"
         f" (speaker {speakers}).\n"
-        f"Written into '{arguments.out}': summary.json, history.csv, checkpoint.npz, curves.png."
+        f"Written into '{out}': summary.json, history.csv, checkpoint.npz, curves.png."
     )

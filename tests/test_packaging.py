@@ -34,11 +34,17 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_tree_and_nothing_else(wheel):
     expected = set()
     for path in ROOT.glob("brian_qif/**/*"):
-        if path.suffix == ".py" or (path.parent.name == "templates" and path.is_file()):
+        if path.suffix == ".py" or (path.parent.name in ("templates", "embedded") and path.is_file()):
             expected.add(path.relative_to(ROOT).as_posix())
     for folder in ("models", "protocols"):
         expected |= {f"brian_qif/{folder}/{path.name}" for path in (ROOT / folder).glob("*.py")}
     assert wheel == expected
+
+
+def test_the_embedded_data_are_small():
+    files = list((ROOT / "brian_qif" / "data" / "embedded").glob("*.h5"))
+    assert len(files) == 2
+    assert sum(file.stat().st_size for file in files) < 3e6
 
 
 def test_public_names_do_not_hide_those_of_brian2():

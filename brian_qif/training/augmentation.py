@@ -7,6 +7,70 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 
+def merge_channels(sample, together):
+    """A copy in which neighbouring input neurons are one.
+
+    Two spikes of neighbours at one time become two spikes of one neuron at that time: an event of multiplicity 2. The
+    event-driven solver takes it, each spike adds to the current. A clock-driven simulation does not, see
+    `separate_copies`.
+
+    Parameters
+    ----------
+    sample : SpikeSample
+        Or another dataclass with ``times`` and ``units``.
+    together : int
+        How many neighbours become one, at least 1.
+
+    Returns
+    -------
+    SpikeSample
+        Of the same class as the sample, its spikes sorted by time and then by unit.
+
+    Raises
+    ------
+    ValueError
+        If the number is below 1.
+    """
+    if together < 1:
+        raise ValueError(f"'together' has to be at least 1, not {together}.")
+    units = sample.units // together
+    order = np.lexsort((units, sample.times))
+    return replace(sample, times=sample.times[order], units=units[order])
+
+
+def separate_copies(sample, n_units, step):
+    """A copy in which no neuron spikes twice within one time step, for a clock-driven ``SpikeGeneratorGroup``.
+
+    Brian2 refuses two spikes of one neuron in a step when it runs. Here each further spike within a step goes to a copy
+    of its neuron: the k-th copy of unit u is the unit ``u + k n_units``, to be connected like u.
+
+    Parameters
+    ----------
+    sample : SpikeSample
+        Or another dataclass with ``times`` and ``units``.
+    n_units : int
+        The number of input neurons.
+    step : float
+        The time step in seconds.
+
+    Returns
+    -------
+    sample : SpikeSample
+        Of the same class as the sample.
+    copies : int
+        How many copies of every neuron there have to be, 1 if none spikes twice.
+    """
+    # As Brian2 assigns times to steps: what lies on a step up to rounding belongs to it.
+    steps = np.floor(sample.times / step + 1e-3).astype(np.int64)
+    order = np.lexsort((steps, sample.units))
+    same = (np.diff(steps[order], prepend=-1) == 0) & (np.diff(sample.units[order], prepend=-1) == 0)
+    place = np.arange(len(order))
+    first = np.maximum.accumulate(np.where(same, 0, place)) if len(place) else place
+    copy = np.empty(len(order), np.int64)
+    copy[order] = place - first
+    return replace(sample, units=sample.units + copy * n_units), int(copy.max(initial=0)) + 1
+
+
 @dataclass(frozen=True)
 class SpikeAugmentation:
     """Shifts a sample along the input neurons, stretches it in time, and moves single spikes to neighbouring neurons.
@@ -25,22 +89,38 @@ class SpikeAugmentation:
     jitter : float
         The standard deviation of a shift that every spike gets on its own, in input neurons.
 
+    keep : float
+        The probability with which each spike is kept.
+    warp : float
+        The largest relative change of speed within the sample: pieces between four random times are stretched, each
+        by a factor of its own, and the last spike of the sample stays where it is.
+    time_jitter : float
+        The standard deviation of a shift in time that every spike gets on its own, in seconds; never to before 0.
+
     Raises
     ------
     ValueError
-        If a limit is negative or the stretch is not below 1.
+        If a limit is negative, stretch or warp is not below 1, or no spike would be kept.
     """
 
     n_units: int
     shift: int = 0
     stretch: float = 0.0
     jitter: float = 0.0
+    keep: float = 1.0
+    warp: float = 0.0
+    time_jitter: float = 0.0
 
     def __post_init__(self):
         if self.shift < 0 or self.jitter < 0 or not 0 <= self.stretch < 1:
             raise ValueError(
                 "Shift, stretch and jitter have to be at least 0, and the stretch below 1; they are"
                 f" {self.shift}, {self.stretch} and {self.jitter}."
+            )
+        if not 0 <= self.warp < 1 or self.time_jitter < 0 or not 0 < self.keep <= 1:
+            raise ValueError(
+                "Warp has to be at least 0 and below 1, the jitter of times at least 0, and keep above 0 and at most 1;"
+                f" they are {self.warp}, {self.time_jitter} and {self.keep}."
             )
 
     def __call__(self, sample, generator):
@@ -64,4 +144,19 @@ class SpikeAugmentation:
         if self.jitter > 0:
             units = units + np.rint(self.jitter * generator.standard_normal(len(units))).astype(np.int64)
         inside = (units >= 0) & (units < self.n_units)
-        return replace(sample, times=np.ascontiguousarray(sample.times[inside] * factor), units=units[inside])
+        if self.keep < 1:
+            inside &= generator.random(len(units)) < self.keep
+        times, units = np.ascontiguousarray(sample.times[inside] * factor), units[inside]
+        if self.warp > 0 and len(times):
+            times = self._warped(times, generator)
+        if self.time_jitter > 0:
+            times = np.abs(times + self.time_jitter * generator.standard_normal(len(times)))
+            order = np.lexsort((units, times))
+            times, units = times[order], units[order]
+        return replace(sample, times=times, units=units)
+
+    def _warped(self, times, generator):
+        end = times.max()
+        before = np.concatenate([[0], np.sort(generator.uniform(0, end, 4)), [end]])
+        after = np.cumsum(np.diff(before, prepend=0) * (1 + self.warp * generator.uniform(-1, 1, len(before))))
+        return np.interp(times, before, after * (end / after[-1]) if end > 0 else after)

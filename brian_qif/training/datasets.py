@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import h5py
 import numpy as np
 from brian2 import Quantity, second
 
-_KEYS = ("spikes/times", "spikes/units", "labels", "extra/speaker", "extra/keys")
+from brian_qif.training.safe_reading import look_through, unpacked
+
+_MEMORY = 1 << 30  # bytes of samples that are kept
+_OVERHEAD = 300  # bytes that Python needs for a sample, whatever its length
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,21 @@ class SpikeDataset:
 
     The layout is ``spikes/times`` (one variable-length float array of seconds per sample), ``spikes/units``
     (integers, aligned with the times), ``labels``, ``extra/speaker`` and ``extra/keys`` (the names of the classes).
-    The whole file is checked when it is opened. A sample is read when it is first asked for and from then on kept
-    in memory, as compactly as in the file. Spikes are sorted by time and simultaneous ones by unit, so that their order
-    in the file changes nothing, not even where random numbers are drawn spike by spike.
+    The whole file is checked when it is opened, by another process, which a damaged file may crash. A sample is read
+    when it is asked for and kept in memory, as compactly as in the file, as long as there is room. A file packed by
+    gzip, as the SHD are published, is unpacked into a temporary one. Spikes are sorted by time and simultaneous ones by
+    unit, so that their order in the file changes nothing, not even where random numbers are drawn spike by spike.
 
     Parameters
     ----------
     file : str or os.PathLike
-        The HDF5 file.
+        The HDF5 file, or one packed by gzip.
     n_units : int, optional
         The number of input neurons. Found from the data (largest unit + 1) where it is not given.
     n_classes : int, optional
         The number of classes that the readout can tell apart. The number of ``extra/keys`` where it is not given.
+    memory : int
+        How many bytes of samples are kept in memory, 1 GiB by default; the others are read again.
 
     Raises
     ------
@@ -71,103 +78,38 @@ class SpikeDataset:
     spiking neural networks, https://doi.org/10.1109/TNNLS.2020.3044364
     """
 
-    def __init__(self, file, n_units=None, n_classes=None):
+    def __init__(self, file, n_units=None, n_classes=None, memory=_MEMORY):
         self.path = Path(file)
-        self._file = _open(self.path)
+        readable, self._remove = unpacked(self.path)
         try:
-            self._read_tables()
-            self._n_classes = len(self.class_names) if n_classes is None else int(n_classes)
-            self._check_labels()
-            self._n_units, self._last_times = self._check_spikes(n_units)
-        except ValueError:
-            self._file.close()
+            if not h5py.is_hdf5(readable):
+                raise ValueError(f"'{self.path}' is not an HDF5 file.")
+            found = look_through(readable, n_units, n_classes)
+            self._file = h5py.File(readable, "r")
+        except BaseException:
+            self._remove()
             raise
+        self._n_units, self._n_classes = found["n_units"], found["n_classes"]
+        self._labels = np.array(found["labels"], np.int64)
+        self._speakers = np.array(found["speakers"], np.int64)
+        self._last_times = np.array(found["last_times"])
+        self._source, self._said_units = found["source"], found["said_units"]
+        self.class_names = tuple(found["class_names"])
         self._indices = np.arange(len(self._labels))
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-    def _read_tables(self):
-        for key in _KEYS:
-            if key not in self._file:
-                raise ValueError(
-                    f"'{self.path}' lacks the key '{key}'. A file in the layout of SHD has {', '.join(_KEYS)}."
-                )
-            if not isinstance(self._file[key], h5py.Dataset):
-                raise ValueError(f"In '{self.path}', '{key}' is not a data set.")
-        for key in ("spikes/times", "spikes/units"):
-            if h5py.check_vlen_dtype(self._file[key].dtype) is None:
-                raise ValueError(
-                    f"In '{self.path}', '{key}' has to hold one variable-length array per sample,"
-                    f" not {self._file[key].dtype}."
-                )
-        self._labels = _integers(self._file, "labels", self.path)
-        self._speakers = _integers(self._file, "extra/speaker", self.path)
-        self.class_names = tuple(_text(name) for name in self._file["extra/keys"][:])
-        size = len(self._labels)
-        if size == 0:
-            raise ValueError(f"'{self.path}' holds no samples.")
-        for key in ("spikes/times", "spikes/units", "extra/speaker"):
-            if self._file[key].shape != (size,):
-                raise ValueError(
-                    f"In '{self.path}', 'labels' has {size} entries but '{key}' has the shape {self._file[key].shape}."
-                )
-
-    def _check_labels(self):
-        outside = np.flatnonzero((self._labels < 0) | (self._labels >= self._n_classes))
-        if len(outside):
-            raise ValueError(
-                f"In '{self.path}', sample {outside[0]} has the label {self._labels[outside[0]]}, but there are"
-                f" {self._n_classes} classes (0 to {self._n_classes - 1})."
-            )
-
-    def _check_spikes(self, n_units):
-        """The number of units and the time of each sample's last spike, after a look at every spike."""
-        last_times = np.zeros(len(self._labels))
-        largest = -1
-        for index in range(len(self._labels)):
-            times, units = self._stored(index)
-            where = f"In '{self.path}', sample {index}"
-            if len(times) != len(units):
-                raise ValueError(f"{where} has {len(times)} spike times but {len(units)} units.")
-            if len(times) == 0:
-                continue
-            wrong = np.flatnonzero(~((times >= 0) & (times < np.inf)))
-            if len(wrong):
-                value = float(times[wrong[0]])
-                problem = f"the negative time {value:g} s" if value < 0 else f"the time {value:g}"
-                raise ValueError(f"{where} has a spike at {problem} (spike {wrong[0]}); times start at 0 s.")
-            wrong = np.flatnonzero((units < 0) | (units >= (np.inf if n_units is None else n_units)))
-            if len(wrong):
-                network = "units start at 0" if n_units is None else f"the network has {n_units} inputs"
-                raise ValueError(f"{where} has a spike of unit {units[wrong[0]]} (spike {wrong[0]}), but {network}.")
-            last_times[index] = times.max()
-            largest = max(largest, int(units.max()))
-        if largest < 0:
-            raise ValueError(f"'{self.path}' holds no spikes.")
-        return (largest + 1 if n_units is None else int(n_units)), last_times
-
-    def _stored(self, index):
-        """Times and units of one sample as the file has them."""
-        try:
-            times, units = self._file["spikes/times"][index], self._file["spikes/units"][index]
-        except (OSError, RuntimeError) as error:
-            raise ValueError(f"Sample {index} of '{self.path}' cannot be read: {error}.") from error
-        if times.dtype.kind != "f" or units.dtype.kind not in "iu":
-            raise ValueError(
-                f"In '{self.path}', times have to be floating-point numbers and units integers, not {times.dtype}"
-                f" and {units.dtype}."
-            )
-        return times, units
+        self._kept = _Kept(memory)
 
     def __len__(self):
         return len(self._indices)
 
     def __getitem__(self, position) -> SpikeSample:
         index = int(self._indices[position])
-        if index not in self._kept:
-            times, units = self._stored(index)
+        spikes = self._kept.get(index)
+        if spikes is None:
+            times, units = self._file["spikes/times"][index], self._file["spikes/units"][index]
             order = np.lexsort((units, times))
-            self._kept[index] = times[order], units[order]
-        times, units = self._kept[index]
+            spikes = times[order], units[order]
+            self._kept.put(index, spikes)
+        times, units = spikes
         return SpikeSample(
             times.astype(np.float64),
             units.astype(np.int64),
@@ -190,6 +132,16 @@ class SpikeDataset:
     def n_classes(self) -> int:
         """The number of classes."""
         return self._n_classes
+
+    @property
+    def source(self) -> str | None:
+        """Where the spikes come from, if the file says so in its attribute ``source``."""
+        return self._source
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the file says of itself that nobody spoke: its source begins with ``SYNTHETIC``."""
+        return (self.source or "").startswith("SYNTHETIC")
 
     @property
     def labels(self) -> np.ndarray:
@@ -238,9 +190,49 @@ class SpikeDataset:
         part._indices = chosen
         return part
 
+    def split(self, share=0.2, by="speaker", seed=0):
+        """Hold out a part of the samples, for choosing settings.
+
+        A part drawn from all samples holds no unknown speaker, and accuracy on it says little about new ones. So whole
+        speakers are held out, where there are at least two.
+
+        Parameters
+        ----------
+        share : float
+            The share that is held out, rounded to whole speakers but at least one, or to whole samples.
+        by : 'speaker' or 'sample'
+            What is held out. Samples are, too, where there is one speaker only.
+        seed : int
+            Decides which.
+
+        Returns
+        -------
+        training, validation : SpikeDataset
+            They share the open file with this one.
+
+        Raises
+        ------
+        ValueError
+            If the share leaves one part empty.
+        """
+        if by not in ("speaker", "sample"):
+            raise ValueError(f"Data are split by 'speaker' or by 'sample', not by {by!r}.")
+        if not 0 < share < 1:
+            raise ValueError(f"The share that is held out has to lie between 0 and 1, not be {share}.")
+        generator = np.random.default_rng([seed, 3])
+        speakers = np.unique(self.speakers)
+        if by == "speaker" and len(speakers) > 1:
+            number = min(max(1, round(share * len(speakers))), len(speakers) - 1)
+            held_out = np.isin(self.speakers, generator.permutation(speakers)[:number])
+        else:
+            held_out = np.zeros(len(self), bool)
+            held_out[generator.permutation(len(self))[: max(1, round(share * len(self)))]] = True
+        return self.select(np.flatnonzero(~held_out)), self.select(np.flatnonzero(held_out))
+
     def close(self):
         """Close the file; no sample that was not yet read can be had afterwards, nor from a selection."""
         self._file.close()
+        self._remove()
 
     def __enter__(self):
         return self
@@ -249,29 +241,47 @@ class SpikeDataset:
         self.close()
 
 
-def _open(path):
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file '{path}'.")
-    if path.is_dir():
-        raise ValueError(f"'{path}' is a folder, not an HDF5 file.")
-    if not h5py.is_hdf5(path):
-        raise ValueError(f"'{path}' is not an HDF5 file.")
-    try:
-        return h5py.File(path, "r")
-    except PermissionError:
-        raise
-    except OSError as error:
-        raise ValueError(f"'{path}' is damaged or cut short: {error}.") from error
+class _Kept:
+    """Samples that were read, the most recently used ones, as far as the memory goes."""
+
+    def __init__(self, memory):
+        self._memory, self._used = memory, 0
+        self._samples: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+
+    def get(self, index):
+        spikes = self._samples.get(index)
+        if spikes is not None:
+            self._samples.move_to_end(index)
+        return spikes
+
+    def put(self, index, spikes):
+        self._samples[index] = spikes
+        self._used += _size(spikes)
+        while self._used > self._memory:
+            self._used -= _size(self._samples.popitem(last=False)[1])
 
 
-def _integers(file, key, path):
-    values = file[key][:]
-    if values.dtype.kind not in "iu":
-        raise ValueError(f"In '{path}', '{key}' has to hold integers, not {values.dtype}.")
-    if values.ndim != 1:
-        raise ValueError(f"In '{path}', '{key}' has the shape {values.shape}; it has to be a list.")
-    return values.astype(np.int64)
+def _size(spikes):
+    return sum(array.nbytes for array in spikes) + _OVERHEAD
 
 
-def _text(name):
-    return name.decode("utf-8", errors="replace") if isinstance(name, bytes) else str(name)
+def said_units(file):
+    """The number of input neurons that a file of spike trains says it has, in its attribute ``units``.
+
+    Parameters
+    ----------
+    file : str or os.PathLike
+        The HDF5 file.
+
+    Returns
+    -------
+    int or None
+        None if it does not say.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        See `SpikeDataset`.
+    """
+    with SpikeDataset(file) as dataset:
+        return dataset._said_units

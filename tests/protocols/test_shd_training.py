@@ -209,3 +209,39 @@ def test_the_order_of_simultaneous_spikes_changes_nothing(files, tmp_path):
         summary = train_on_recordings(out=tmp_path / name, train=train, test=files["test"], **{**SMALL, "epochs": 1})
         outcomes.append(summary["test_loss"])
     assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("neuron", ["lif", "qif"])
+def test_without_files_the_synthetic_digits_are_used_and_called_so(tmp_path, monkeypatch, capsys, neuron):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--neuron", neuron, "--hidden", "32", "--epochs", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "The data are SYNTHETIC speech" in shown
+    assert f"Written into 'results/{neuron}'" in shown
+    summary = json.loads((tmp_path / "results" / neuron / "summary.json").read_text("utf-8"))
+    assert summary["synthetic"] is True
+    assert summary["sources"]["train"].startswith("SYNTHETIC")
+    assert summary["settings"]["inputs"] == 70
+    assert summary["samples"] == {"train": 800, "test": 400, "test_known_speakers": 200}
+    assert set(summary["test_accuracy_by_speaker"]) == {str(speaker) for speaker in range(12)}
+    assert summary["test_accuracy"] > 3 / 20
+
+
+def test_one_file_alone_is_refused(files, tmp_path, capsys):
+    assert main(["train", "--train", str(files["train"]), "--out", str(tmp_path / "out")]) == 2
+    assert "'train' is given without 'test': give both files, or neither" in capsys.readouterr().err
+
+
+def test_recordings_are_not_called_synthetic(files, tmp_path):
+    summary = train_on_recordings(out=tmp_path / "out", **files, **{**SMALL, "epochs": 1})
+    assert summary["synthetic"] is False
+
+
+def test_validation_holds_out_whole_speakers(tmp_path):
+    train = write_pattern_file(tmp_path / "train.h5", 0, 60, speakers=(0, 1, 2))
+    summary = train_on_recordings(train=train, out=tmp_path / "out", validate=0.3, **{**SMALL, "epochs": 1})
+    assert summary["samples"] == {"train": 40, "test": 20, "test_known_speakers": 0}
+    assert len(summary["test_accuracy_by_speaker"]) == 1
+    assert summary["settings"]["test_data"] is None
+    with pytest.raises(ValueError, match="do not give 'test'"):
+        train_on_recordings(train=train, test=train, out=tmp_path / "two", validate=0.3, **SMALL)

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from brian2 import BrianObjectException, Network, SpikeGeneratorGroup, Synapses, ms, second
 
-from brian_qif.training.augmentation import SpikeAugmentation
+from brian_qif import EventSolver
+from brian_qif.models import LeakyIntegratorGroup
+from brian_qif.training.augmentation import SpikeAugmentation, merge_channels, separate_copies
 from brian_qif.training.datasets import SpikeSample
 
 SAMPLE = SpikeSample(np.array([0.1, 0.2, 0.4]), np.array([0, 5, 9]), label=3, speaker=1)
@@ -63,3 +66,85 @@ def test_the_sample_itself_stays_and_without_limits_nothing_changes():
 def test_limits_that_make_no_sense(limits):
     with pytest.raises(ValueError, match="Shift, stretch and jitter have to be at least 0, and the stretch below 1"):
         SpikeAugmentation(10, **limits)
+
+
+def dense(seed=0, length=400):
+    generator = np.random.default_rng(seed)
+    return SpikeSample(np.sort(generator.uniform(0, 1, length)), generator.integers(0, 100, length), 3, 1)
+
+
+def test_thinning_keeps_the_wanted_share():
+    sample, generator = dense(), np.random.default_rng(1)
+    kept = [len(SpikeAugmentation(100, keep=0.25)(sample, generator).times) for _ in range(50)]
+    assert np.mean(kept) == pytest.approx(100, rel=0.05)
+
+
+def test_warping_keeps_order_and_end():
+    sample, generator = dense(), np.random.default_rng(1)
+    for _ in range(20):
+        times = SpikeAugmentation(100, warp=0.3)(sample, generator).times
+        assert np.all(np.diff(times) >= 0)
+        assert times[-1] == pytest.approx(sample.times[-1])
+        slope = np.diff(times) / np.diff(sample.times)
+        assert slope.max() / slope.min() <= 1.3 / 0.7 + 1e-6
+        assert slope.max() > 1.01
+
+
+def test_jitter_in_time_leaves_spikes_sorted_and_after_the_start():
+    sample, generator = dense(), np.random.default_rng(1)
+    changed = SpikeAugmentation(100, time_jitter=0.01)(sample, generator)
+    assert np.all(np.diff(changed.times) >= 0)
+    assert changed.times[0] >= 0
+    assert sorted(changed.units) == sorted(sample.units)
+    assert 0.001 < np.abs(changed.times - sample.times).max() < 0.05
+
+
+def test_the_same_seed_changes_alike():
+    change = SpikeAugmentation(100, shift=3, stretch=0.1, jitter=1, keep=0.8, warp=0.2, time_jitter=1e-3)
+    one, two = (change(dense(), np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(one.times, two.times)
+    np.testing.assert_array_equal(one.units, two.units)
+
+
+@pytest.mark.parametrize("wrong", [{"keep": 0}, {"keep": 1.1}, {"warp": 1}, {"time_jitter": -1}])
+def test_limits_of_the_newer_changes(wrong):
+    with pytest.raises(ValueError, match="Warp has to be at least 0 and below 1"):
+        SpikeAugmentation(10, **wrong)
+
+
+def test_merged_channels_keep_every_spike():
+    sample = SpikeSample(np.array([0.1, 0.1, 0.2]), np.array([4, 5, 9]), 3, 1)
+    merged = merge_channels(sample, 2)
+    np.testing.assert_array_equal(merged.units, [2, 2, 4])
+    np.testing.assert_array_equal(merged.times, sample.times)
+    with pytest.raises(ValueError, match="'together' has to be at least 1, not 0"):
+        merge_channels(sample, 0)
+
+
+def test_merged_spikes_count_twice_and_run_on_the_clock_as_copies():
+    """One neuron's voltage: the event-driven solver takes both spikes; Brian2's clock takes them from two copies."""
+    merged = merge_channels(SpikeSample(np.array([2e-3, 2e-3, 5e-3]), np.array([0, 1, 1]), 0, 0), 2)
+    separate, copies = separate_copies(merged, 1, 1e-4)
+    assert copies == 2
+    np.testing.assert_array_equal(separate.units, [0, 1, 0])
+
+    def voltage(run, sample, n_inputs):
+        stimulus = SpikeGeneratorGroup(n_inputs, sample.units, sample.times * second)
+        readout = LeakyIntegratorGroup(1, tau_m=20 * ms, tau_s=10 * ms)
+        synapses = Synapses(stimulus, readout, "w : 1", on_pre="I_post += w")
+        synapses.connect()
+        synapses.w = 1.0
+        return run(Network(stimulus, readout, synapses), readout)
+
+    def on_the_clock(network, readout):
+        network.run(8 * ms, namespace={})
+        return readout.v[0]
+
+    def by_events(network, readout):
+        return EventSolver().simulate(network, 8 * ms).state(readout, "v", [8] * ms)[0, 0]
+
+    assert voltage(on_the_clock, separate, 2) == pytest.approx(float(voltage(by_events, separate, 2)), rel=0.02)
+    assert float(voltage(by_events, merged, 1)) == pytest.approx(float(voltage(by_events, separate, 2)), rel=1e-12)
+    with pytest.raises(BrianObjectException) as caught:
+        voltage(on_the_clock, merged, 1)
+    assert "more than once" in str(caught.value.__cause__)

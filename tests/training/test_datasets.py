@@ -170,3 +170,19 @@ def test_real_recordings(recordings):
     assert (len(training), training.n_units, training.n_classes) == (1800, 700, 10)
     assert set(test.speakers) - set(training.speakers) == {4}
     assert len(test.select(speakers=set(training.speakers))) == 200
+
+
+def test_whole_speakers_are_held_out(tmp_path):
+    speakers = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    dataset = SpikeDataset(write_spike_file(tmp_path / "a.h5", [[0.1]] * 10, [[0]] * 10, [0] * 10, speakers))
+    training, validation = dataset.split()
+    assert len(set(validation.speakers)) == 1
+    assert not set(validation.speakers) & set(training.speakers)
+    assert len(training) + len(validation) == 10
+    assert {tuple(set(dataset.split(seed=seed)[1].speakers)) for seed in range(30)} == {(k,) for k in range(5)}
+    assert len(dataset.split(0.3, by="sample")[1]) == 3
+    assert len(dataset.select(speakers=[2]).split()[1]) == 1
+    with pytest.raises(ValueError, match="has to lie between 0 and 1, not be 1.5"):
+        dataset.split(1.5)
+    with pytest.raises(ValueError, match="by 'speaker' or by 'sample', not by 'word'"):
+        dataset.split(by="word")

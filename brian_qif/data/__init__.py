@@ -1,0 +1,1 @@
+"""Making data: spike trains from sound, synthetic speech, downloads of published sets."""

@@ -1,0 +1,20 @@
+"""The small synthetic data set that comes with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "embedded"
+
+
+def embedded_files():
+    """The training file and the test file of SYNTHETIC spoken digits that come with the package.
+
+    70 of the 700 channels of the auditory chain, 20 classes, 12 voices, of which 4 and 5 are in the test file only.
+
+    Returns
+    -------
+    training, test : pathlib.Path
+        Files for `SpikeDataset`. Their attribute ``command`` says how they were made.
+    """
+    return _FOLDER / "synthetic_digits_train.h5", _FOLDER / "synthetic_digits_test.h5"

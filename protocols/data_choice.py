@@ -1,0 +1,72 @@
+"""Which spike trains a training uses, and which it is tested on."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from brian_qif.data.embedded import embedded_files
+from brian_qif.training.datasets import SpikeDataset
+
+SYNTHETIC = "The data are SYNTHETIC speech: they show that training works, and nothing about real speech."
+
+
+def chosen_files(train=None, test=None, validate=None):
+    """The files given, or those that come with the package where none is.
+
+    Parameters
+    ----------
+    train, test : str or os.PathLike, optional
+        HDF5 files.
+    validate : float, optional
+        The share of the training file that is held out; then there is no test file.
+
+    Returns
+    -------
+    train, test : str or os.PathLike
+        The test file is None where a part of the training file takes its place.
+
+    Raises
+    ------
+    ValueError
+        If only one file is given, or a test file that would not be used.
+    """
+    if validate is not None:
+        if test is not None:
+            raise ValueError("With 'validate', a part of the training file is the test; do not give 'test'.")
+        return (embedded_files()[0] if train is None else train), None
+    if train is None and test is None:
+        return embedded_files()
+    if train is None or test is None:
+        given, missing = ("test", "train") if train is None else ("train", "test")
+        raise ValueError(
+            f"'{given}' is given without '{missing}': give both files, or neither for the SYNTHETIC digits that come"
+            " with the package."
+        )
+    return train, test
+
+
+@contextmanager
+def opened(train, test, inputs, validate=None, seed=0):
+    """The data sets for training and for the test, open as long as they are used.
+
+    Parameters
+    ----------
+    train, test : str or os.PathLike
+        From `chosen_files`.
+    inputs : int
+        The number of input neurons.
+    validate : float, optional
+        The share of the training file that is held out.
+    seed : int
+        Decides what is held out.
+
+    Yields
+    ------
+    training, test : SpikeDataset
+    """
+    with SpikeDataset(train, n_units=inputs) as whole:
+        if validate is not None:
+            yield whole.split(validate, seed=seed)
+            return
+        with SpikeDataset(test, n_units=inputs, n_classes=whole.n_classes) as test_set:
+            yield whole, test_set
