@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import math
-import platform
 from dataclasses import asdict
-from importlib.metadata import version
 
 import numpy as np
 from brian2 import ms, second
 
-from brian_qif import ClockSolver, EventSolver, __version__
+from brian_qif import ClockSolver, EventSolver
 from brian_qif.plotting import draw_curves
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
 from brian_qif.protocols.networks import NEURONS, build_classifier
-from brian_qif.protocols.recipes import RECIPES, REGULARISERS, REMEDIES, recipe_of
+from brian_qif.protocols.recipes import RECIPES, recipe_of
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
+from brian_qif.protocols.summary import summarise, title_of
 from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.datasets import said_units
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
@@ -148,9 +147,9 @@ def train_on_recordings(
             checkpoint=folder.checkpoint,
             after_epoch=lambda trainer: folder.write_history(trainer.history),
         )
-        summary = _summary(trainer, training_set, test_set, settings)
+        summary = summarise(trainer, training_set, test_set, settings)
     folder.write_history(trainer.history)
-    draw_curves(trainer.history, folder.curves, title=_title(summary))
+    draw_curves(trainer.history, folder.curves, title=title_of(summary))
     folder.write_summary(summary)
     return summary
 
@@ -266,55 +265,6 @@ def _refuse_below(least, name, value):
 def _trial_duration(samples):
     """The last spike of any training sample, rounded up to the next 10 ms so that it lies inside the trial."""
     return (math.floor(float(samples.duration) / 0.01) + 1) * 10 * ms
-
-
-def _summary(trainer, training_set, test_set, settings):
-    history = trainer.history
-    trained, tested = trainer.evaluate(training_set), trainer.evaluate(test_set)
-    known = np.isin(test_set.speakers, training_set.speakers)
-    right = tested.predictions == tested.labels
-    return {
-        "neuron": settings["neuron"],
-        "hidden": settings["hidden"],
-        "epochs": settings["epochs"],
-        "seed": settings["seed"],
-        "seconds": float(history["seconds"].sum()),
-        "train_accuracy": trained.accuracy,
-        "test_accuracy": tested.accuracy,
-        "test_accuracy_by_speaker": {str(k): value for k, value in tested.accuracy_by_speaker.items()},
-        "test_accuracy_known_speakers": float(right[known].mean()) if known.any() else None,
-        "test_accuracy_unknown_speakers": float(right[~known].mean()) if not known.all() else None,
-        "train_loss": trained.loss,
-        "test_loss": tested.loss,
-        "samples": {
-            "train": len(training_set),
-            "test": len(test_set),
-            "test_known_speakers": int(known.sum()),
-        },
-        "silent_share_hidden": float(history["silent_share_hidden"].iloc[-1]),
-        "rate_hidden_hertz": float(history["rate_hidden"].iloc[-1]),
-        "settings": settings,
-        "trainer": trainer.settings(),
-        "remedies": REMEDIES,
-        "regularisers": {name: text for name, text in REGULARISERS.items() if settings[name]},
-        "threads": trainer.batch.threads,
-        "synthetic": training_set.synthetic or test_set.synthetic,
-        "sources": {"train": training_set.source, "test": test_set.source},
-        "versions": {
-            "brian_qif": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("brian2", "numpy", "h5py")},
-        },
-    }
-
-
-def _title(summary):
-    sizes = f"{summary['settings']['inputs']}-{summary['hidden']}-{summary['settings']['classes']}"
-    marked = " on SYNTHETIC speech" if summary["synthetic"] else ""
-    return (
-        f"{summary['neuron'].upper()} {sizes}, seed {summary['seed']}:"
-        f" test accuracy {summary['test_accuracy']:.3f}{marked}"
-    )
 
 
 def add_arguments(parser):
