@@ -22,7 +22,7 @@ SOURCE = (
     " nobody spoke, and these are not the Spiking Heidelberg Digits"
 )
 NAMES = "synthetic_digits_train.h5", "synthetic_digits_test.h5"
-_TOGETHER = 8  # words per call of the chain: more take longer for want of cache
+_TOGETHER = 8  # words per call of the chain
 
 
 def synthesise_digits(out, speakers=12, takes=40, channels=700, every=1, seed=0, jobs=None, report=None):
