@@ -134,6 +134,9 @@ def _statements(code: str) -> Statements:
         value = as_expression(match[2]) if match else None
         if value is None:
             raise UnsupportedModelError(f"The state updater's statement '{line.strip()}' is not understood.")
+        # exponential_euler divides two rates of a variable that both vanish while it is held: their ratio stays.
+        if value.subs(FREE, 0).has(sympy.nan, sympy.zoo):
+            value = value.subs(FREE, 1)
         found.append((match[1], value))
     return tuple(found)
 
