@@ -14,7 +14,7 @@ from brian2.parsing.sympytools import sympy_to_str
 from brian_qif.codegen.clock_forward import ClockObjects, post_copies, pre_copies
 from brian_qif.equations.surrogate import surrogate_program, surrogate_share
 from brian_qif.equations.text import as_symbol
-from brian_qif.equations.transposed import ReverseProgram, arrival_slope, reverse_program
+from brian_qif.equations.transposed import ReverseProgram, arrival_share, arrival_slope, reverse_program
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan, SourceNode
 from brian_qif.solvers.clock_tasks import Layout, Task, delay_steps, step_length
@@ -104,7 +104,7 @@ def _adjoint_group(plan, k, layout: Layout, task: Task, clock, made: ClockObject
     if task.kept:
         monitor = StateMonitor(
             group,
-            [*adjoints, *program.after.values(), *(["is_free"] if any(node.system.held) else [])],
+            [*adjoints, *program.after.values(), *(["is_free", "spiked"] if any(node.system.held) else [])],
             record=True,
             clock=clock,
             when="end",
@@ -162,12 +162,12 @@ def _replayed_synapses(plan, p, groups, layout: Layout, clock, made: ClockObject
         clock=clock,
         name=f"qif_replay_{p}*",
     )
-    state = plan.nodes[pathway.target].system.states[pathway.port + 1]
+    target = plan.nodes[pathway.target]
     synapses = Synapses(
         source,
         groups[pathway.target],
         "synaptic_slope : 1",
-        on_pre=f"synaptic_slope += adjoint_{state}_post",
+        on_pre=f"synaptic_slope += {_by_weight(target, pathway)}",
         clock=clock,
         namespace={},
         name=f"qif_transposed_{p}*",
@@ -182,15 +182,13 @@ def _transposed_synapses(plan, p, slot, groups, layout: Layout, task: Task, cloc
     """Synapses from neurons: arrivals also give their share of the slope by the time of the spike."""
     pathway = plan.pathways[p]
     target = plan.nodes[pathway.target]
-    state = target.system.states[pathway.port + 1]
     program = program_of(plan, pathway.target, task)
     if task.surrogate is None:
         share, arrived = arrival_slope(target.system, program.after, pathway.port + 1, _WEIGHT), ""
     else:
         share, arrived = surrogate_share(target.system, pathway.port + 1, _WEIGHT), "*spiked_pre"
-    share = share.subs({symbol: as_symbol(f"{symbol}_post") for symbol in share.free_symbols if symbol != _WEIGHT})
-    code = f"by_arrivals_{slot}_pre += {sympy_to_str(share)}\n"
-    code += f"synaptic_slope += adjoint_{state}_post{arrived}" if p in task.weights else ""
+    code = f"by_arrivals_{slot}_pre += {_of_target(share)}\n"
+    code += f"synaptic_slope += {_by_weight(target, pathway)}{arrived}" if p in task.weights else ""
     synapses = Synapses(
         groups[pathway.source],
         groups[pathway.target],
@@ -206,6 +204,17 @@ def _transposed_synapses(plan, p, slot, groups, layout: Layout, task: Task, cloc
     if p in task.weights:
         made.arrays[f"pathway {p} slope {slot}"] = (synapses, "synaptic_slope")
     made.network.add(synapses)
+
+
+def _by_weight(target: ClockedNode, pathway) -> str:
+    """The slope by the weight of an arrival."""
+    row = pathway.port + 1
+    return _of_target(arrival_share(target.system, row) * as_symbol(f"adjoint_{target.system.states[row]}"))
+
+
+def _of_target(expression) -> str:
+    names = {symbol: as_symbol(f"{symbol}_post") for symbol in expression.free_symbols if symbol != _WEIGHT}
+    return sympy_to_str(expression.subs(names, simultaneous=True))
 
 
 def _connect(synapses: Synapses, plan, p, layout: Layout) -> None:

@@ -7,11 +7,12 @@ map that Brian2 computes, whatever the method.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import sympy
 from brian2 import Equations
+from brian2.core.functions import exprel as _brian2_exprel
 
 from brian_qif.equations.hybrid import SMOOTH, HybridSystem, check_smooth, event_of, jump_of, ordered_states
 from brian_qif.equations.text import UnsupportedModelError, as_expression, as_symbol, right_hand_sides, subexpressions
@@ -23,6 +24,19 @@ DT = sympy.Symbol("dt", real=True, positive=True)  # as Brian2 parses it
 _FUNCTIONS = (*SMOOTH, "exprel")
 _CLOCK = {"t", "t_in_timesteps", "lastspike", "not_refractory"}
 _STATEMENT = re.compile(r"\s*(\w+)\s*=\s*(.+?)\s*")
+
+
+class exprel(sympy.Function):  # noqa: N801  (it is printed by this name, which is Brian2's)
+    """(exp(x) - 1)/x with a derivative that is good at zero, too."""
+
+    def fdiff(self, argindex=1):
+        x = self.args[0]
+        # 1 near zero, where ((x - 1) exp(x) + 1)/x**2 cancels and a series does not; x is moved where it is not used.
+        near = sympy.Function("clip")((0.01 - sympy.Abs(x)) * 1e300, 0, 1)
+        series = sum(x**n / (sympy.factorial(n) * (n + 2)) for n in range(7))
+        far = x + 2 * near
+        return near * series + (1 - near) * ((far - 1) * sympy.exp(far) + 1) / far**2
+
 
 Statements = tuple[tuple[str, sympy.Expr], ...]
 
@@ -51,9 +65,13 @@ class ClockedSystem(HybridSystem):
     def with_values(self, values: dict[str, float]) -> ClockedSystem:
         """The same system with numbers in place of some names."""
         numbers = {as_symbol(name): sympy.Float(value) for name, value in values.items()}
+        return self._with_each(lambda part: part.subs(numbers))
+
+    def _with_each(self, change: Callable[[sympy.Expr], sympy.Expr]) -> ClockedSystem:
+        """The same system with every expression changed."""
 
         def put(part):
-            return None if part is None else part.subs(numbers)
+            return None if part is None else change(part)
 
         return replace(
             self,
@@ -110,7 +128,7 @@ def read_clocked_system(
         tuple(period is not None and name in flagged for name in states),
         None if period is None else _on_no_grid(period),
         period,
-    )
+    )._with_each(lambda part: part.replace(_brian2_exprel, exprel))
     for name, rate in zip(states, system.rates, strict=True):
         check_smooth(f"d{name}/dt = {rate}", rate, _FUNCTIONS, _CLOCK)
     for name, expression in system.step:
@@ -134,6 +152,9 @@ def _statements(code: str) -> Statements:
         value = as_expression(match[2]) if match else None
         if value is None:
             raise UnsupportedModelError(f"The state updater's statement '{line.strip()}' is not understood.")
+        # exponential_euler divides two rates of a variable that both vanish while it is held: their ratio stays.
+        if value.subs(FREE, 0).has(sympy.nan, sympy.zoo):
+            value = value.subs(FREE, 1)
         found.append((match[1], value))
     return tuple(found)
 

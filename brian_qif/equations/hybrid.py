@@ -160,7 +160,8 @@ def check_smooth(what: str, expression: sympy.Expr, functions: Iterable[str] = S
     for part in sympy.preorder_traversal(expression):
         kinked = isinstance(part, (BooleanAtom, BooleanFunction, Relational, sympy.Mod))
         if kinked or (isinstance(part, sympy.Function) and part.func.__name__ not in functions):
+            # Brian2's functions without an argument, such as rand(), are given one to be parsed.
+            text = f"{what} contains {part}".replace("_placeholder_arg", "")
             raise UnsupportedModelError(
-                f"{what} contains {part}, which is not known to be smooth; the functions that are: "
-                f"{', '.join(functions)}."
+                f"{text}, which is not known to be smooth; the functions that are: {', '.join(functions)}."
             )

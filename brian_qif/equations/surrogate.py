@@ -13,7 +13,7 @@ import sympy
 
 from brian_qif.equations.clocked import FREE, ClockedSystem
 from brian_qif.equations.text import as_symbol
-from brian_qif.equations.transposed import ReverseProgram, flow_taken_back, renamed, reset_taken_back
+from brian_qif.equations.transposed import ReverseProgram, arrival_share, flow_taken_back, renamed, reset_taken_back
 
 _ARRIVALS = as_symbol("by_arrivals")
 _SPIKED = as_symbol("spiked")
@@ -77,4 +77,4 @@ def surrogate_program(system: ClockedSystem, parameters: Iterable[str], surrogat
 
 def surrogate_share(system: ClockedSystem, row: int, weight: sympy.Symbol) -> sympy.Expr:
     """What an arrival that adds ``weight`` to a state gives to the derivative by the amount s of the spike."""
-    return weight * as_symbol(f"adjoint_{system.states[row]}")
+    return weight * as_symbol(f"adjoint_{system.states[row]}") * arrival_share(system, row)

@@ -34,7 +34,7 @@ def right_hand_sides(equations: Equations) -> dict[str, sympy.Expr]:
         For noise, and where there is no differential equation.
     """
     if equations.is_stochastic:
-        raise UnsupportedModelError("The equations contain noise (xi); the event-driven solver is deterministic.")
+        raise UnsupportedModelError("The equations contain noise (xi); the solvers are deterministic.")
     rates = {
         name: str_to_sympy(str(expression))
         for name, expression in equations.get_substituted_expressions()

@@ -224,4 +224,9 @@ def arrival_slope(system: ClockedSystem, after: Mapping[str, str], row: int, wei
         linear = port not in slope.free_symbols
         change = -weight * slope if linear else rate - rate.subs(port, port + weight)
         total += as_symbol(f"adjoint_{name}") * change * (FREE if held else 1)
-    return total.subs(at_end, simultaneous=True)
+    return arrival_share(system, row) * total.subs(at_end, simultaneous=True)
+
+
+def arrival_share(system: ClockedSystem, row: int) -> sympy.Expr:
+    """How much of an arrival reaches the state of that row: nothing of it while a spike holds that state."""
+    return FREE * (1 - _SPIKED) if system.held[row] else sympy.Integer(1)

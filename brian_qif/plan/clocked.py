@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from brian2 import Equations, NeuronGroup, StateUpdateMethod
-from brian2.core.namespace import DEFAULT_UNITS
-from brian2.core.variables import Constant, Variable
-from brian2.equations.equations import PARAMETER, SingleEquation
+from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_UNITS
+from brian2.core.variables import ArrayVariable, Constant, Variable
+from brian2.equations.equations import PARAMETER, SUBEXPRESSION, SingleEquation
 from brian2.stateupdaters.base import UnsupportedEquationsException
+from brian2.utils.stringtools import get_identifiers
 
 from brian_qif.equations.clocked import ClockedSystem, read_clocked_system
 from brian_qif.equations.normal_form import recognise
@@ -22,8 +23,11 @@ from brian_qif.plan.values import evaluate, read_numbers, state_values
 
 # Names of the reverse pass's own variables; see equations/transposed.py.
 _RESERVED = re.compile(
-    r"(adjoint|new_adjoint|before|event|safe|end|slope|step|of|by|seed)_\w+|spiked|slot|is_free|holds|synaptic_(weight|slope)"
+    r"(adjoint|new_adjoint|before|event|safe|end|slope|step|of|by|seed|qif)_\w+|spiked|slot|is_free|holds|"
+    r"synaptic_(weight|slope)|\w+_over_time"
 )
+# Names in equations that Brian2 gives every group.
+_BRIAN2 = {"t", "dt", "t_in_timesteps", "lastspike", "not_refractory", "xi"}
 
 
 @dataclass(frozen=True)
@@ -117,17 +121,18 @@ def read_clocked(group: NeuronGroup, namespace: Mapping | None, dt: float | None
         )
     threshold, reset = group.events.get("spike"), group.event_codes.get("spike")
     refractory = group._refractory if threshold is not None and group._refractory is not False else None
+    names = _names_in_text(group.user_equations, threshold, reset, refractory)
     try:
+        _check_names(group.user_equations, names)
         method, code = _state_updater(group, namespace)
         system = read_clocked_system(group.user_equations, code, threshold, reset, refractory)
-        _check_names(system)
-        system, constants = _resolve(group, system, namespace)
+        system, constants, others = _resolve(group, system, names, namespace)
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"'{group.name}': {error}") from error
     dt = float(group.clock.dt) if dt is None else dt
     model = GroupModel(_with_parameters(group.user_equations, constants), threshold, reset, refractory, method, dt)
     states = tuple(state_values(group, name) for name in system.states)
-    numbers = read_numbers(group, system.parameters, namespace)
+    numbers = read_numbers(group, {*system.parameters, *others}, namespace)
     cut_off = _cut_off(group, system, namespace) if getattr(group, "spike_at_infinity", False) else None
     return ClockedReading(group.name, len(group), system, numbers, states, model, cut_off)
 
@@ -140,12 +145,29 @@ def _cut_off(group: NeuronGroup, system: ClockedSystem, namespace: Mapping | Non
     return float(np.min(evaluate(scaled, read_numbers(group, names, namespace))))
 
 
-def _check_names(system: ClockedSystem) -> None:
-    taken = sorted(name for name in (*system.states, *system.parameters) if _RESERVED.fullmatch(name))
+def _names_in_text(equations: Equations, threshold, reset, refractory) -> set[str]:
+    """All names that the statements of a group use, also those on which no slope depends."""
+    texts = [text for text in (threshold, reset, refractory) if isinstance(text, str)]
+    return set(equations.names).union(equations.identifiers, *map(get_identifiers, texts))
+
+
+def _check_names(equations: Equations, names: set[str]) -> None:
+    taken = sorted(name for name in names if _RESERVED.fullmatch(name))
     if taken:
         raise UnsupportedModelError(
             f"The reverse pass has a variable '{taken[0]}' of its own; give yours another name."
         )
+    if "N" in names:
+        raise UnsupportedModelError(
+            "The equations use the number of neurons, N, which is another one where samples are simulated side by "
+            "side; put a constant in its place."
+        )
+    for equation in equations.values():
+        if equation.type == SUBEXPRESSION and "constant over dt" in equation.flags:
+            raise UnsupportedModelError(
+                f"'{equation.varname}' is constant over dt, so the step is not that of the equations; leave that flag "
+                "away."
+            )
 
 
 def _state_updater(group: NeuronGroup, namespace: Mapping | None) -> tuple[str, str]:
@@ -171,16 +193,24 @@ def _state_updater(group: NeuronGroup, namespace: Mapping | None) -> tuple[str, 
     raise UnsupportedModelError(f"No state updater takes the equations ({'; '.join(refusals)}).")
 
 
-def _resolve(group: NeuronGroup, system: ClockedSystem, namespace) -> tuple[ClockedSystem, dict[str, Variable]]:
-    """The system with the numbers of units put in, and the constants of the script that it uses."""
+def _resolve(
+    group: NeuronGroup, system: ClockedSystem, names: set[str], namespace: Mapping | None
+) -> tuple[ClockedSystem, dict[str, Variable], set[str]]:
+    """The system with the numbers of units put in, the constants of the script, and what else has to be declared.
+
+    Another group that is to spike alike needs the value of every name, also of one that no derivative has: a refractory
+    period that holds no variable, or a parameter that cancels out.
+    """
     try:
-        resolved = group.resolve_all(system.parameters, run_namespace=namespace or {})
+        resolved = group.resolve_all(
+            sorted({*names, *system.parameters} - {*system.states, *_BRIAN2}), run_namespace=namespace or {}
+        )
     except KeyError as error:
         raise ValueError(
             f"'{group.name}': a name in its equations is neither a variable of the group nor a name of the script "
             "around the call; define it, or hand it over as namespace={...}."
         ) from error
-    units, constants = {}, {}
+    units, constants, others = {}, {}, set()
     for name, variable in resolved.items():
         owner = getattr(variable, "owner", None)
         if owner is not None and owner.name != group.name:
@@ -189,9 +219,12 @@ def _resolve(group: NeuronGroup, system: ClockedSystem, namespace) -> tuple[Cloc
             given = name in (group.namespace or {}) or name in (namespace or {})
             if name in DEFAULT_UNITS and (not given or variable.get_value() == float(DEFAULT_UNITS[name])):
                 units[name] = float(variable.get_value())
-            else:
+            elif name not in DEFAULT_CONSTANTS or name in system.parameters:
                 constants[name] = variable
-    return system.with_values(units), constants
+                others.add(name)
+        elif isinstance(variable, ArrayVariable) and name in group.equations.parameter_names:
+            others.add(name)
+    return system.with_values(units), constants, others
 
 
 def _with_parameters(equations: Equations, constants: Mapping[str, Variable]) -> Equations:

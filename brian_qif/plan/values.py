@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import sympy
 from brian2.core.variables import Constant
+from scipy.special import exprel
 
 from brian_qif.equations.text import as_symbol
 
@@ -51,7 +52,9 @@ def evaluate(expression: sympy.Expr, numbers: Mapping[str, np.ndarray]) -> np.nd
 @lru_cache(maxsize=1024)
 def _compiled(expression):
     symbols = sorted(expression.free_symbols, key=lambda symbol: symbol.name)
-    return [symbol.name for symbol in symbols], sympy.lambdify(symbols, expression, modules="numpy")
+    return [symbol.name for symbol in symbols], sympy.lambdify(
+        symbols, expression, modules=[{"exprel": exprel}, "numpy"]
+    )
 
 
 @lru_cache(maxsize=256)

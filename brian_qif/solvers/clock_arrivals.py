@@ -31,7 +31,7 @@ class Arrivals:
             if isinstance(node, ClockedNode):
                 _, after = renamed(node.system.step, node.system.states)
                 names = [f"adjoint_{name}" for name in node.system.states] + list(after.values())
-                names += [FREE.name] if any(node.system.held) else []
+                names += [FREE.name, "spiked"] if any(node.system.held) else []
                 self.kept[k] = {name: self._steps(found.monitor(f"adjoint {k}", name), node.size) for name in names}
 
     def _steps(self, values: np.ndarray, size: int) -> np.ndarray:

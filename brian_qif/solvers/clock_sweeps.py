@@ -403,8 +403,11 @@ class ClockNetwork:
             rows = [self._part(read(f"node {k} adjoint_{name}"), k, b) for name in self.plan.nodes[k].system.states]
             slopes.initial[k] = rows[0], np.array(rows[1:]).reshape(-1, self.plan.nodes[k].size)
         for k in wanted.models:
-            names = self.plan.nodes[k].system.parameters
-            slopes.models[k] = {name: self._part(read(f"node {k} slope_{name}"), k, b) for name in names}
+            node = self.plan.nodes[k]
+            # Numbers on which no derivative depends have slopes of zero.
+            slopes.models[k] = {name: np.zeros(node.size) for name in node.numbers}
+            for name in node.system.parameters:
+                slopes.models[k][name] = self._part(read(f"node {k} slope_{name}"), k, b)
         return slopes
 
     def _part(self, values: np.ndarray, k: int, b: int) -> np.ndarray:

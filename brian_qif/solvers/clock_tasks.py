@@ -94,8 +94,19 @@ def structure(plan: NetworkPlan) -> str:
     for node in plan.nodes:
         model = getattr(node, "model", None)
         numbers = {name: x.size for name, x in getattr(node, "numbers", {}).items()}
-        parts.append((node.name, node.size, None if model is None else (*vars(model).values(),), numbers))
+        parts.append((node.name, node.size, None if model is None else _text(model), numbers))
     text = repr(parts).encode()
     arrays = [x for p, pathway in enumerate(plan.pathways) for x in (pathway.pre, pathway.post, delay_steps(plan, p))]
     links = repr([(pathway.source, pathway.target, pathway.port) for pathway in plan.pathways]).encode()
     return hashlib.sha256(b"".join([text, links, *(x.tobytes() for x in arrays)])).hexdigest()
+
+
+def _text(model) -> list:
+    """A group's model in full; the representations of equations and of quantities are not."""
+    equations = [
+        (equation.varname, equation.type, str(equation.expr), repr(equation.dim), equation.var_type, equation.flags)
+        for equation in model.equations.values()
+    ]
+    refractory = model.refractory
+    period = refractory if refractory is None or isinstance(refractory, str) else float(refractory)
+    return [equations, model.threshold, model.reset, period, model.method, model.dt]

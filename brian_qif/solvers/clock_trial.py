@@ -142,7 +142,7 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
     Raises
     ------
     NotImplementedError
-        For a neuron that a synapse or a reset lifted over its threshold at once.
+        For a neuron that was at its threshold before the step.
     GrazingSpikeError
         For a crossing that is too slow to have a slope.
     """
@@ -156,9 +156,10 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
     bad = np.flatnonzero(~(low < 0))
     if len(bad):
         raise NotImplementedError(
-            f"Neuron {units[bad[0]]} of '{node.name}' was lifted over its threshold at once, at "
-            f"{steps[bad[0]] * node.model.dt} s, by a synapse that acts on what the threshold looks at: on a clock its "
-            "spike time has no slope. EventSolver() solves LIF and QIF neurons with such synapses."
+            f"Neuron {units[bad[0]]} of '{node.name}' was at or above its threshold already when its step began, at "
+            f"{steps[bad[0]] * node.model.dt} s, so its spike time has no slope: a synapse that acts on what the "
+            "threshold looks at lifted it at once, the reset left it there, or it waited there for the end of its "
+            "refractory period. EventSolver() solves LIF and QIF neurons with synapses that lift them at once."
         )
     both = {**known, **{f"end_{name}": x for name, x in zip(node.system.states, after, strict=True)}}
     rise = np.broadcast_to(evaluate(rise_at_crossing(node.system, "end"), both), steps.shape)
@@ -166,7 +167,6 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
     if len(slow):
         raise GrazingSpikeError(
             f"Neuron {units[slow[0]]} of '{node.name}' only grazes its threshold at "
-            f"{steps[slow[0]] * node.model.dt} s, "
-            "so its time has no bounded derivative."
+            f"{steps[slow[0]] * node.model.dt} s, so its time has no bounded derivative."
         )
     return -low / (high - low)

@@ -48,7 +48,7 @@ SMOOTH = "exp, expm1, log, log1p, log10, sqrt, sin, cos, tan, sinh, cosh, tanh, 
 REFUSALS = {
     "noise": (
         ("dv/dt = -v/tau + xi*tau**-0.5 : 1", "v > 1", "v = 0"),
-        "The equations contain noise (xi); the event-driven solver is deterministic.",
+        "The equations contain noise (xi); the solvers are deterministic.",
     ),
     "time": (("dv/dt = sin(t/tau)/tau : 1", "v > 1", "v = 0"), "dv/dt = sin(t/tau)/tau depends on t."),
     "kink": (

@@ -181,7 +181,7 @@ def test_a_neuron_that_a_synapse_lifts_over_its_threshold_is_refused():
     for item in network.objects:
         if isinstance(item, Synapses):
             item.w = 1.5
-    with pytest.raises(NotImplementedError, match="was lifted over its threshold at once"):
+    with pytest.raises(NotImplementedError, match="was at or above its threshold already when its step began"):
         ClockSolver().simulate(network, 10 * ms)
 
 
