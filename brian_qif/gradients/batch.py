@@ -13,7 +13,7 @@ from brian2 import prefs
 
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import SourceNode
-from brian_qif.solvers.event import duration_in_seconds
+from brian_qif.solvers.simulation import duration_in_seconds
 from brian_qif.solvers.sweeps import Record, Seeds
 
 # Sums are formed in this many lanes, whatever the number of threads, and the lanes are added in order: the bits of

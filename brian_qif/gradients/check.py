@@ -10,7 +10,7 @@ from brian_qif.gradients.convergence import ConvergenceReport, check_convergence
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import VOLTAGE, HybridNode
 from brian_qif.solvers.clock import ClockSolver
-from brian_qif.solvers.event import duration_in_seconds
+from brian_qif.solvers.simulation import duration_in_seconds
 
 HALVINGS = 4
 ORDER_TOLERANCE = 0.1

@@ -11,7 +11,8 @@ from brian2.core.variables import VariableView
 from brian_qif.gradients.losses import Loss, with_dimensions
 from brian_qif.gradients.parameters import add_own_slopes, find_parameter, wanted_slopes, with_values
 from brian_qif.plan.reader import NetworkReading
-from brian_qif.solvers.event import EventSolver, duration_in_seconds
+from brian_qif.solvers.event import EventSolver
+from brian_qif.solvers.simulation import duration_in_seconds
 from brian_qif.solvers.sweeps import Record, Seeds, Slopes
 from brian_qif.solvers.trajectory import Trajectory
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from brian2 import Network, get_local_namespace, second
+from brian2 import Network, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.equations.surrogate import SHAPES, Surrogate
@@ -12,12 +12,10 @@ from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.plan.reader import NetworkReading, read_network
 from brian_qif.solvers.clock_sweeps import ClockNetwork
 from brian_qif.solvers.clock_tasks import delay_steps, find_device
-from brian_qif.solvers.event import duration_in_seconds
-from brian_qif.solvers.sweeps import Request
-from brian_qif.solvers.trajectory import Trajectory
+from brian_qif.solvers.simulation import NetworkSolver
 
 
-class ClockSolver:
+class ClockSolver(NetworkSolver):
     """Simulate a network of any smooth neurons as Brian2 does, step by step, and carry slopes back through it.
 
     Parameters
@@ -87,31 +85,6 @@ class ClockSolver:
                 f"The groups of the network have different clocks ({steps}); give all the same dt."
             )
         return reading
-
-    def simulate(self, network: Network, duration, namespace: dict | None = None, level: int = 0) -> Trajectory:
-        """Simulate from the network's present state; the network itself is not changed.
-
-        Parameters
-        ----------
-        network : `brian2.Network`
-        duration : `brian2.Quantity`
-            Length of the trial, a time.
-        namespace : dict, optional
-            Values of names in the equations that no group defines; by default those around the call.
-
-        Returns
-        -------
-        `Trajectory`
-
-        Raises
-        ------
-        NotImplementedError
-            For objects and equations that are not supported, by name.
-        """
-        seconds = duration_in_seconds(duration)
-        namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
-        reading = self.read(network, namespace)
-        return Trajectory(reading, seconds, self.prepare(reading.plan).forward(Request(seconds)))
 
     def prepare(self, plan: NetworkPlan) -> ClockNetwork:
         """A plan for the device of this solver."""

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from numbers import Integral
 
-from brian2 import Network, get_local_namespace, get_logger, prefs, second
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+from brian2 import Network, get_local_namespace, get_logger, prefs
 
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.plan.reader import NetworkReading, read_network
 from brian_qif.solvers.explanation import explain_network
 from brian_qif.solvers.partition import prepare_in_parts
 from brian_qif.solvers.reference import ReferenceBackend
-from brian_qif.solvers.sweeps import Backend, PreparedNetwork, Request, find_backend, register_backend
-from brian_qif.solvers.trajectory import Trajectory
+from brian_qif.solvers.simulation import NetworkSolver
+from brian_qif.solvers.sweeps import Backend, PreparedNetwork, find_backend, register_backend
 
 register_backend(ReferenceBackend())
 
 logger = get_logger("brian_qif.solvers.event")
 
 
-class EventSolver:
+class EventSolver(NetworkSolver):
     """Simulate a network of LIF, QIF and leaky neurons from spike to spike, without a time grid.
 
     Between events every neuron follows its closed-form solution; a spike time is the root of that solution. Spike
@@ -83,34 +82,6 @@ class EventSolver:
         """The network as this solver takes it."""
         return read_network(network, namespace, self.numeric)
 
-    def simulate(self, network: Network, duration, namespace: dict | None = None, level: int = 0) -> Trajectory:
-        """Simulate from the network's present state; the network itself is not changed.
-
-        Parameters
-        ----------
-        network : `brian2.Network`
-        duration : `brian2.Quantity`
-            Length of the trial, a time.
-        namespace : dict, optional
-            Values of names in the equations that no group defines; by default those around the call.
-
-        Returns
-        -------
-        `Trajectory`
-
-        Raises
-        ------
-        NotImplementedError
-            For objects and equations that are not supported, by name.
-        DimensionMismatchError
-            If ``duration`` is not a time.
-        """
-        seconds = duration_in_seconds(duration)
-        namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
-        reading = self.read(network, namespace)
-        prepared = self.prepare(reading.plan)
-        return Trajectory(reading, seconds, prepared.forward(Request(seconds)))
-
     @staticmethod
     def explain(network: Network, namespace: dict | None = None, level: int = 0) -> str:
         """What the solver understands of a network: flow, event, jump and adjoint of every group, as text.
@@ -163,20 +134,3 @@ class EventSolver:
         if refusal is not None:
             raise NotImplementedError(f"The backend '{backend.name}' cannot run this network: {refusal}")
         return backend
-
-
-def duration_in_seconds(duration) -> float:
-    """The length of a trial as a number.
-
-    Raises
-    ------
-    DimensionMismatchError
-        If it is not a time.
-    ValueError
-        If it is not positive and finite.
-    """
-    fail_for_dimension_mismatch(duration, second, "The duration of a trial is a time, for instance 40*ms")
-    seconds = float(duration)
-    if not 0 < seconds < float("inf"):
-        raise ValueError(f"The duration of a trial must be positive and finite; it is {seconds} s.")
-    return seconds

@@ -1,0 +1,58 @@
+"""What all solvers do alike: simulate a network as it is now."""
+
+from __future__ import annotations
+
+from brian2 import Network, get_local_namespace, second
+from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+
+from brian_qif.solvers.sweeps import Request
+from brian_qif.solvers.trajectory import Trajectory
+
+
+class NetworkSolver:
+    """A solver: it can ``read`` a network and ``prepare`` the plan that it read."""
+
+    def simulate(self, network: Network, duration, namespace: dict | None = None, level: int = 0) -> Trajectory:
+        """Simulate from the network's present state; the network itself is not changed.
+
+        Parameters
+        ----------
+        network : `brian2.Network`
+        duration : `brian2.Quantity`
+            Length of the trial, a time.
+        namespace : dict, optional
+            Values of names in the equations that no group defines; by default those around the call.
+
+        Returns
+        -------
+        `Trajectory`
+
+        Raises
+        ------
+        NotImplementedError
+            For objects and equations that are not supported, by name.
+        DimensionMismatchError
+            If ``duration`` is not a time.
+        """
+        seconds = duration_in_seconds(duration)
+        namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
+        reading = self.read(network, namespace)
+        prepared = self.prepare(reading.plan)
+        return Trajectory(reading, seconds, prepared.forward(Request(seconds)))
+
+
+def duration_in_seconds(duration) -> float:
+    """The length of a trial as a number.
+
+    Raises
+    ------
+    DimensionMismatchError
+        If it is not a time.
+    ValueError
+        If it is not positive and finite.
+    """
+    fail_for_dimension_mismatch(duration, second, "The duration of a trial is a time, for instance 40*ms")
+    seconds = float(duration)
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"The duration of a trial must be positive and finite; it is {seconds} s.")
+    return seconds
