@@ -17,10 +17,16 @@ def as_symbol(name: str) -> sympy.Symbol:
     return sympy.Symbol(name, real=True)
 
 
+def parsed(text: str) -> sympy.Expr:
+    """An expression in Brian2's language, whose functions have derivatives."""
+    # Brian2 parses sqrt as a function that it knows nothing about, so it would have no derivative.
+    return str_to_sympy(text).replace(sympy.Function("sqrt"), sympy.sqrt)
+
+
 def as_expression(text: str) -> sympy.Expr | None:
     """An expression in Brian2's language, or None where the text is more than one expression."""
     try:
-        return str_to_sympy(text)
+        return parsed(text)
     except SyntaxError:
         return None
 
@@ -36,7 +42,7 @@ def right_hand_sides(equations: Equations) -> dict[str, sympy.Expr]:
     if equations.is_stochastic:
         raise UnsupportedModelError("The equations contain noise (xi); the solvers are deterministic.")
     rates = {
-        name: str_to_sympy(str(expression))
+        name: parsed(str(expression))
         for name, expression in equations.get_substituted_expressions()
         if name in equations.diff_eq_names
     }
@@ -48,7 +54,7 @@ def right_hand_sides(equations: Equations) -> dict[str, sympy.Expr]:
 def subexpressions(equations: Equations) -> dict[sympy.Symbol, sympy.Expr]:
     """What subexpressions stand for."""
     return {
-        as_symbol(name): str_to_sympy(str(expression))
+        as_symbol(name): parsed(str(expression))
         for name, expression in equations.get_substituted_expressions(include_subexpressions=True)
         if name not in equations.diff_eq_names
     }

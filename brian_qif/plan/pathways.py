@@ -11,9 +11,9 @@ import sympy
 from brian2 import Subgroup, Synapses
 from brian2.core.variables import Constant
 from brian2.parsing.expressions import parse_expression_dimensions
-from brian2.parsing.sympytools import str_to_sympy
 from brian2.units.fundamentalunits import DimensionMismatchError
 
+from brian_qif.equations.text import parsed
 from brian_qif.plan.hybrid import HybridReading
 from brian_qif.plan.network_plan import VOLTAGE, HybridNode, NeuronNode, Pathway, SourceNode
 from brian_qif.plan.neurons import NeuronReading
@@ -121,9 +121,9 @@ def _statement(synapses: Synapses, code: str, target: NeuronReading | HybridRead
             f"'{synapses.name}': on_pre = '{code}' is not supported; write on_pre = {variables} with a weight 'w' that "
             "is a variable of the synapses."
         )
-    expression = str_to_sympy(match[4])
+    expression = parsed(match[4])
     for name, value in synapses.equations.get_substituted_expressions(include_subexpressions=True):
-        expression = expression.subs(sympy.Symbol(name, real=True), str_to_sympy(str(value)))
+        expression = expression.subs(sympy.Symbol(name, real=True), parsed(str(value)))
     return target.state_names.index(match[1]) - 1, expression if match[3] == "+" else -expression
 
 

@@ -13,7 +13,7 @@ from brian_qif.equations.surrogate import Surrogate
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan, SourceNode
 from brian_qif.solvers.clock_arrivals import Arrivals
-from brian_qif.solvers.clock_tasks import Layout, Task, Values, delay_steps, step_length, structure
+from brian_qif.solvers.clock_tasks import Layout, Task, Values, check_finite, delay_steps, step_length, structure
 from brian_qif.solvers.clock_trial import (
     ClockHistory,
     NodeTrial,
@@ -231,6 +231,8 @@ class ClockNetwork:
             arrivals = Arrivals(self.plan, found, layout, task)
             for b, record in enumerate(records):
                 arrivals.add_slopes(slopes[b], b, record, wanted)
+        for one in slopes:
+            check_finite(one, self.plan)
         return slopes
 
     def _check_surrogate(self, seeds: Sequence[Seeds], wanted: Wanted) -> None:

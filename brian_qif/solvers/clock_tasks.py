@@ -13,6 +13,7 @@ import numpy as np
 from brian_qif.equations.surrogate import Surrogate
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.solvers.sweeps import Slopes
 
 _devices: dict[str, object] = {}
 
@@ -110,3 +111,24 @@ def _text(model) -> list:
     refractory = model.refractory
     period = refractory if refractory is None or isinstance(refractory, str) else float(refractory)
     return [equations, model.threshold, model.reset, period, model.method, model.dt]
+
+
+def check_finite(slopes: Slopes, plan: NetworkPlan) -> None:
+    """Refuse to hand out what is no number.
+
+    Raises
+    ------
+    FloatingPointError
+        If a slope is not finite, by the name of what it belongs to.
+    """
+    named = [(plan.pathways[p].name, x) for table in (slopes.weights, slopes.delays) for p, x in table.items()]
+    named += [(plan.nodes[k].name, x) for k, x in slopes.spike_times.items()]
+    named += [(plan.nodes[k].name, row) for k, (first, others) in slopes.initial.items() for row in (first, *others)]
+    named += [(plan.nodes[k].name, x) for k, table in slopes.models.items() for x in table.values()]
+    for name, values in named:
+        if not np.all(np.isfinite(values)):
+            raise FloatingPointError(
+                f"A slope by what belongs to '{name}' is not finite: a step, threshold or reset has no derivative at a "
+                "state that the trial went through, or slopes grow beyond all bounds. Take a smaller dt or a shorter "
+                "trial."
+            )

@@ -94,3 +94,27 @@ def test_a_held_state_hears_no_arrivals():
     system = read_clocked(group, constants).system
     assert str(arrival_share(system, 0)) == "is_free*(1 - spiked)"
     assert arrival_share(system, 1) == 1
+
+
+@pytest.mark.parametrize(
+    "function",
+    "exp log log10 log1p expm1 sqrt sin cos tan sinh cosh tanh arcsin arccos arctan exprel".split(),
+)
+def test_smooth_functions_have_derivatives(function):
+    group = NeuronGroup(1, f"dv/dt = {function}(v)/tau : 1", method="euler")
+    system = read_clocked(group, {"tau": 10 * ms}).system
+    statements, after = renamed(system.step, ("v",))
+    code, slopes = reverse_statements(statements, {after["v"]: as_symbol("seed")}, ("v",))
+
+    def run(v):
+        known = {"v": np.array([v]), "tau": np.array([1e-2]), "dt": np.array([1e-4]), "seed": np.ones(1)}
+        for name, expression in statements:
+            known[name] = evaluate(expression, known)
+        return known
+
+    known = run(0.3)
+    for name, expression in code:
+        known[name] = evaluate(expression, known)
+    h = 1e-4
+    near, far = (run(0.3 + x)[after["v"]][0] - run(0.3 - x)[after["v"]][0] for x in (h / 2, h))
+    assert evaluate(slopes["v"], known)[0] == pytest.approx((8 * near - far) / (6 * h), rel=1e-11)

@@ -145,3 +145,29 @@ def test_slopes_through_exprel():
         found.append(SpikeGradient(Network(neurons), loss, [neurons.v], solver, CONSTANTS)(25 * ms))
     assert float(found[0][0]) == pytest.approx(float(found[1][0]), rel=1e-3)
     assert np.asarray(found[0][1]) == pytest.approx(np.asarray(found[1][1]), rel=1e-2)
+
+
+def test_what_is_no_number_is_not_handed_out():
+    group = own("dv/dt = (2 + sqrt(u) - v)/tau : 1\ndu/dt = -u/tau : 1")
+    loss = SpikeFunctionLoss(group, lambda t, i: (np.sum(t), np.ones_like(t)))
+    gradient = SpikeGradient(Network(group), loss, [group.u], ClockSolver(), CONSTANTS)
+    with pytest.raises(
+        FloatingPointError, match="^A slope by what belongs to 'own' is not finite: a step, threshold or"
+    ):
+        gradient(20 * ms)
+
+
+def test_a_network_that_has_run_goes_on_from_there():
+    stimulus = SpikeGeneratorGroup(2, [0, 1, 0, 1, 0], [3, 12, 21.3, 24, 36] * ms)
+    group = own("dv/dt = (I - v)/tau : 1\ndI/dt = -I/tau : 1", size=2)
+    synapses = Synapses(stimulus, group, on_pre="I_post += 3")
+    synapses.connect()
+    monitor = SpikeMonitor(group)
+    network = Network(stimulus, group, synapses, monitor)
+    network.run(20 * ms, namespace=CONSTANTS)
+    trajectory = ClockSolver().simulate(network, 30 * ms, namespace=CONSTANTS)
+    before = monitor.num_spikes
+    network.run(30 * ms, namespace=CONSTANTS)
+    found = trajectory.spikes[group].t / defaultclock.dt
+    assert len(found) > 4
+    assert np.array_equal(np.floor(found + 1e-9), np.round(monitor.t[before:] / defaultclock.dt))
