@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from brian2 import Network, SpikeGeneratorGroup, Synapses, ms
+from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, mV, prefs
 from brian2.devices.device import get_device
 
-from brian_qif import ClockSolver, CrossEntropyLoss, SpikeGradient
+from brian_qif import ClockSolver, CrossEntropyLoss, SpikeFunctionLoss, SpikeGradient
 from brian_qif.codegen.compiler import CompilerError, find_compiler
 from brian_qif.gradients.batch import BatchGradient
 from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
@@ -78,3 +78,87 @@ def test_cpp_standalone_gives_the_numbers_of_runtime_and_is_built_once():
             assert slope == pytest.approx(other, rel=1e-9, abs=1e-12 * np.max(np.abs(other)))
     # The script's own device is what it was.
     assert type(get_device()).__name__ == "RuntimeDevice"
+
+
+GATED = """
+dv/dt = (E_L - v + 40*mV*m**2*h*x + I)/tau_m : volt (unless refractory)
+dm/dt = 0.4/ms*exprel((v - V)/(4*mV))*(1 - m) - m*exp(-(v - V)/(18*mV))/ms : 1
+dh/dt = 0.1*exp(-(v - V)/(18*mV))*(1 - h)/ms - 0.3*h/ms : 1
+dx/dt = (sqrt(m**2 + 0.01) - x)/tau_x : 1
+dI/dt = -I/tau_x : volt
+tau_m : second (constant)
+V : volt (shared, constant)
+"""
+
+
+def gated_gradient(device: str):
+    """Two groups that hear each other, with gates, held voltages, an event of two variables and a reset of three."""
+    generator = np.random.default_rng(0)
+    namespace = {"E_L": -65 * mV, "tau_x": 5 * ms, "V_T": -52 * mV, "pause": 2.3 * ms}
+    stimulus = SpikeGeneratorGroup(5, np.arange(25) % 5, np.sort(generator.uniform(0, 25, 25)) * ms)
+    groups = []
+    for size in (4, 3):
+        neurons = NeuronGroup(
+            size,
+            GATED,
+            threshold="v - 1*mV*x > V_T",
+            reset="v = E_L; m *= 0.5; x += 0.1",
+            refractory="pause",
+            method="exponential_euler" if size == 3 else "rk4",
+            namespace=namespace,
+        )
+        neurons.v, neurons.V, neurons.x, neurons.h = -65 * mV, -58 * mV, 0.2, 0.4
+        neurons.tau_m = generator.uniform(8, 14, size) * ms
+        groups.append(neurons)
+    one, other = groups
+    parts = []
+    for source, target in ((stimulus, one), (stimulus, other), (one, other), (other, one)):
+        synapses = Synapses(source, target, "w : volt", on_pre="I_post += w")
+        synapses.connect()
+        synapses.w = generator.uniform(5, 13, len(synapses)) * mV
+        synapses.delay = generator.uniform(0.2, 4, len(synapses)) * ms
+        parts.append(synapses)
+    held = Synapses(one, other, "w : volt", on_pre="v_post -= w", delay=0.7 * ms)
+    held.connect()
+    held.w = 0.5 * mV
+    loss = SpikeFunctionLoss(other, lambda t, i: (np.sum(t**2 * (1 + i)), 2 * t * (1 + i)))
+    parameters = [synapses.w for synapses in (*parts, held)] + [synapses.delay for synapses in parts]
+    parameters += [stimulus.spike_time, one.v, one.tau_m, other.V, (other, "V_T"), (one, "E_L"), (one, "pause")]
+    network = Network(stimulus, one, other, held, *parts)
+    return SpikeGradient(network, loss, parameters, solver=ClockSolver(device), namespace={}), other
+
+
+def check_same(device: str, target: str) -> None:
+    """The spikes and the slopes of runtime mode with NumPy."""
+    found = []
+    before = prefs.codegen.target
+    for name, code in (("runtime", "numpy"), (device, target)):
+        prefs.codegen.target = code
+        try:
+            gradient, group = gated_gradient(name)
+            value, slopes = gradient(30 * ms)
+            found.append((value, slopes, gradient.trajectory.spikes[group]))
+        finally:
+            prefs.codegen.target = before
+    (value, slopes, spikes), (other_value, other_slopes, other_spikes) = found
+    assert len(spikes.t) > 6
+    assert np.array_equal(spikes.i, other_spikes.i)
+    assert np.asarray(spikes.t) == pytest.approx(np.asarray(other_spikes.t), rel=1e-12)
+    assert value == pytest.approx(other_value, rel=1e-12)
+    for slope, other in zip(slopes, other_slopes, strict=True):
+        slope, other = np.asarray(slope), np.asarray(other)
+        assert np.any(slope != 0)
+        assert slope == pytest.approx(other, rel=1e-9, abs=1e-12 * np.max(np.abs(other)))
+
+
+def test_neurons_with_gates_are_the_same_as_a_program():
+    needs_compiler()
+    check_same("cpp_standalone", "numpy")
+
+
+@pytest.mark.long
+def test_neurons_with_gates_are_the_same_in_cython():
+    """Long since Cython compiles every object by itself, the first time for minutes."""
+    needs_compiler()
+    pytest.importorskip("Cython", reason="Brian2's target cython needs Cython")
+    check_same("runtime", "cython")
