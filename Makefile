@@ -6,13 +6,14 @@ RESULTS ?= results
 TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
 TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 
-.PHONY: help train files-are-there test test-long sanitize docs lint clean
+.PHONY: help train files-are-there test test-long test-cuda sanitize docs lint clean
 
 help:
 	@echo "make train               train LIF and QIF on the synthetic digits of the package, results in results/"
 	@echo "make train DATA=folder   the same on NAME_train.h5 and NAME_test.h5 in a folder"
 	@echo "make test                the whole test suite (BRIAN_QIF_DATA=folder adds the tests on recordings)"
 	@echo "make test-long           the studies of many minutes that make test leaves out (BRIAN_QIF_DATA=folder)"
+	@echo "make test-cuda           compile the arithmetic of single neurons for CUDA (fetches nvcc, 300 MB; no GPU needed)"
 	@echo "make sanitize            tests of generated code under the sanitizers of g++"
 	@echo "make docs                build the documentation, executing its pages, into docs/_build/html"
 	@echo "make lint                check style"
@@ -43,6 +44,9 @@ test: $(VENV)/installed-test
 # Studies of many minutes, which make test leaves out: the accuracy of trained networks on the recordings.
 test-long: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m long -s
+
+test-cuda: $(VENV)/installed-test,nvcc
+	$(BIN)/python -m pytest tests/codegen/test_cuda_source.py
 
 # Generated code under AddressSanitizer and UndefinedBehaviorSanitizer (g++). Python itself is not checked for leaks.
 sanitize: $(VENV)/installed-test

@@ -11,7 +11,7 @@ from importlib.metadata import version
 import numpy as np
 from brian2 import second
 
-from brian_qif import __version__
+from brian_qif import EventSolver, __version__
 from brian_qif.protocols.networks import NEURONS
 from brian_qif.protocols.recipes import recipe_of
 from brian_qif.protocols.shd_training import initialise, prepare_trainer
@@ -31,6 +31,7 @@ def measure_speed(
     seed=0,
     recurrent=False,
     coincident=False,
+    dtype="float64",
 ):
     """Time a network on samples of random input, through the same path as a training.
 
@@ -57,6 +58,8 @@ def measure_speed(
         Whether the hidden neurons hear each other too.
     coincident : bool
         Whether input spikes coincide.
+    dtype : str
+        The precision of states, weights and adjoints, "float64" or "float32".
 
     Returns
     -------
@@ -68,8 +71,9 @@ def measure_speed(
     Raises
     ------
     ValueError
-        If a number is not positive or the neuron is unknown.
+        If a number is not positive or the neuron or the precision is unknown.
     """
+    solver = EventSolver(dtype=dtype)
     sizes = {"inputs": inputs, "hidden": hidden, "outputs": outputs, "events": events, "samples": samples}
     for name, value in {**sizes, "threads": threads}.items():
         if value < 1:
@@ -78,7 +82,7 @@ def measure_speed(
     # A mean of three standard deviations makes all neurons about equally active.
     recipe = replace(recipe_of(neuron), initial_spikes=5.0, input_mean=3.0, smoothing=0.0, recurrent_scale=0.1)
     layers = (inputs, hidden, outputs)
-    trainer = prepare_trainer(neuron, layers, 1 * second, recipe, seed, threads, recurrent)
+    trainer = prepare_trainer(neuron, layers, 1 * second, recipe, seed, threads, recurrent, solver)
     initialise(trainer, batch_of_samples, layers, recipe, seed)
 
     def passing(reverse):
@@ -108,8 +112,8 @@ def measure_speed(
         "gradient_norm": float(np.sqrt(sum(np.sum(slope**2) for slope in result.slopes))),
         "mean_loss": float(result.losses.mean()),
         "loss": "CrossEntropyLoss",
-        "precision": str(result.losses.dtype),
-        "backend": trainer.gradient.solver.find_backend(trainer.batch.reading.plan).name,
+        "dtype": solver.dtype,
+        "backend": solver.find_backend(trainer.batch.reading.plan).name,
         "versions": {
             "brian_qif": __version__,
             "python": platform.python_version(),
@@ -162,6 +166,12 @@ def add_arguments(parser):
     parser.add_argument("--recurrent", action="store_true", help="hidden neurons hear each other too")
     parser.add_argument(
         "--coincident", action="store_true", help="input spikes at a quarter as many times, as in the SHD"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float64", "float32"),
+        default="float64",
+        help="precision of states, weights and adjoints (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 

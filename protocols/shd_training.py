@@ -44,6 +44,7 @@ def train_on_recordings(
     solver="event",
     device="runtime",
     dt=0.5 * ms,
+    dtype="float64",
     validate=None,
     resume=False,
     report=None,
@@ -72,6 +73,8 @@ def train_on_recordings(
         See `ClockSolver`.
     dt : Quantity
         The step of the clock.
+    dtype : str
+        The precision of `EventSolver`, "float64" or "float32".
     epochs : int
         The number of passes through the training file.
     batch_size : int, optional
@@ -111,7 +114,7 @@ def train_on_recordings(
     train, test = chosen_files(train, test, validate)
     folder = RunFolder(f"results/{neuron}" if out is None else out, resume)
     inputs = said_units(train) or 700 if inputs is None else inputs
-    recipe, chosen = recipe_of(neuron, batch_size, learning_rate, inputs), _solver(solver, device, dt)
+    recipe, chosen = recipe_of(neuron, batch_size, learning_rate, inputs), _solver(solver, device, dt, dtype)
     with opened(train, test, inputs, validate, seed) as (training_set, test_set):
         settings = {
             "neuron": neuron,
@@ -251,10 +254,14 @@ def initialise(trainer, samples, sizes, recipe, seed=0):
     return activity
 
 
-def _solver(name, device, dt):
+def _solver(name, device, dt, dtype):
     if name not in SOLVERS:
         raise ValueError(f"There is no solver '{name}'; there are {', '.join(SOLVERS)}.")
-    return EventSolver() if name == "event" else ClockSolver(device, dt=dt)
+    if name == "event":
+        return EventSolver(dtype=dtype)
+    if dtype != "float64":
+        raise ValueError("The clock-driven solver computes in double precision alone; leave dtype as it is.")
+    return ClockSolver(device, dt=dt)
 
 
 def _refuse_below(least, name, value):
@@ -318,6 +325,12 @@ def add_arguments(parser):
         default=0.5 * ms,
         metavar="TIME",
         help="step of the clock-driven solver in milliseconds, such as 0.5 or 0.5ms (default: 0.5ms)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float64", "float32"),
+        default="float64",
+        help="precision of the event-driven solver; float32 is faster (default: %(default)s)",
     )
     parser.add_argument(
         "--epochs", type=int, default=20, metavar="N", help="passes through the training file (default: %(default)s)"

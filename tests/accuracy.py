@@ -1,9 +1,9 @@
 """How exact the event-driven solver is: its spike times and slopes against 50 digits, and the condition number.
 
-An error is measured in units of eps kappa, what a relative change of all inputs by eps may do to the result. For a
-spike time, kappa = sum_k |x_k dt/dx_k| / |t| over all numbers x_k of the plan, from the slopes that the solver itself
-computed. For slopes, whose own derivatives no solver gives, it is measured: all numbers are changed by a tiny amount
-of random sign, and the slopes are computed again.
+An error is measured in units of eps kappa, what a relative change of all inputs by eps may do to the result; eps is
+that of the precision in which the states are computed. For a spike time, kappa = sum_k |x_k dt/dx_k| / |t| over all
+numbers x_k of the plan, from the slopes that the solver itself computed. For slopes, whose own derivatives no solver
+gives, it is measured: all numbers are changed by a tiny amount of random sign, and the slopes are computed again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from brian_qif.solvers.sweeps import Request, Seeds, Wanted, find_backend
 from tests.multiprecision import MODEL_KEYS, MultiprecisionNetwork
 
 EPS = np.finfo(float).eps
+# Backends and the precision of their states.
+PRECISIONS = {"reference": ("reference", "float64"), "cpp": ("cpp", "float64"), "cpp, float32": ("cpp", "float32")}
+DOUBLE = ("reference", "cpp")
 DURATION = 0.06
 # Far above the rounding of the slopes, and so small that what comes of it is linear.
 SHAKE = 1e-12
@@ -116,7 +119,9 @@ class Solved:
 
     def __init__(self, plan: NetworkPlan, duration: float, backend: str, models: bool = False):
         self.plan = plan
-        prepared = find_backend(backend).prepare(plan)
+        name, self.dtype = PRECISIONS[backend]
+        self.has_drive = name == "reference"  # generated code knows no drive
+        prepared = find_backend(name).prepare(plan, self.dtype)
         record = prepared.forward(Request(duration))
         self.times, self.slopes = {}, {}
         for k, node in enumerate(plan.nodes):
@@ -144,7 +149,7 @@ class Solved:
     def _has(self, key: str, k: int) -> bool:
         """Whether the neurons have this parameter; a drive is one of QIF neurons, and may be zero."""
         values = getattr(self.plan.nodes[k], key)
-        used = self.plan.nodes[k].kind == "qif" if key == "drive" else np.any(values != 0)
+        used = self.plan.nodes[k].kind == "qif" and self.has_drive if key == "drive" else np.any(values != 0)
         return bool(used and np.all(np.isfinite(values)))
 
 
@@ -218,7 +223,7 @@ class Accuracy:
 
 
 def measure(
-    plan: NetworkPlan, duration: float = DURATION, backends=("reference", "cpp"), solved_as: NetworkPlan | None = None
+    plan: NetworkPlan, duration: float = DURATION, backends=tuple(PRECISIONS), solved_as: NetworkPlan | None = None
 ) -> list[Accuracy]:
     """The accuracy of every backend that does not refuse the plan; ``solved_as`` is what they solve in its place."""
     solved_plan = plan if solved_as is None else solved_as
@@ -231,8 +236,9 @@ def measure(
     slope_kappa = slope_condition_numbers(plan, duration, reference)
     result = []
     for backend in backends:
-        if find_backend(backend).refusal(plan) is None:
-            solved = reference if backend == "reference" else Solved(solved_plan, duration, backend)
+        name, dtype = PRECISIONS[backend]
+        if find_backend(name).refusal(plan, dtype) is None:
+            solved = reference if backend == "reference" else Solved(solved_plan, duration, backend, models=True)
             found = Accuracy(backend, len(spikes), max(kappa.values()), max(slope_kappa.values()))
             _compare_times(found, solved, spikes, kappa)
             _compare_slopes(found, solved, slopes, slope_kappa)
@@ -246,7 +252,7 @@ def _compare_times(found: Accuracy, solved: Solved, spikes, kappa) -> None:
     for name, time in spikes.items():
         error = float(abs(solved.times[name] - time) / abs(time))
         found.times = max(found.times, error)
-        found.times_in_units = max(found.times_in_units, error / (EPS * kappa[name]))
+        found.times_in_units = max(found.times_in_units, error / (np.finfo(solved.dtype).eps * kappa[name]))
 
 
 def _compare_slopes(found: Accuracy, solved: Solved, slopes, kappa) -> None:
@@ -258,4 +264,4 @@ def _compare_slopes(found: Accuracy, solved: Solved, slopes, kappa) -> None:
             # Where no slope of a kind exists, it must come out as zero, not as something small.
             error = float(gap / largest) if largest else (np.inf if gap else 0.0)
             found.slopes[key[0]] = max(found.slopes.get(key[0], 0.0), error)
-            found.slopes_in_units = max(found.slopes_in_units, error / (EPS * kappa[name]))
+            found.slopes_in_units = max(found.slopes_in_units, error / (np.finfo(solved.dtype).eps * kappa[name]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
+from ctypes import POINTER, c_double, c_float, c_int, c_int64, c_void_p
 
 import numpy as np
 
@@ -26,50 +26,57 @@ from brian_qif.solvers.sweeps import (
 )
 
 _NOT_FINITE, _TOO_MANY_EVENTS, _GRAZING, _OUT_OF_MEMORY = 1, 2, 3, 4
-_REALS, _INTEGERS = POINTER(c_double), POINTER(c_int64)
+_DOUBLES, _INTEGERS = POINTER(c_double), POINTER(c_int64)
+_REALS = {"float64": _DOUBLES, "float32": POINTER(c_float)}
 
 # Updating one neuron by itself costs about as much as this many in a sweep over all (tests/benchmarks/large_sparse.py).
 SPARSE_FACTOR = 100.0
 
-# Result and arguments of each function of templates/interface.hpp.
+# Result and arguments of each function of templates/interface.hpp; "reals" point to numbers of the state's precision.
 _SIGNATURES = {
     "network_create": (c_void_p, [c_double]),
     "network_destroy": (None, [c_void_p]),
     "network_add_source": (None, [c_void_p, c_int64]),
-    "network_add_neurons": (None, [c_void_p, c_int, c_int, c_int, c_int64, _REALS, _REALS, _REALS]),
-    "network_add_pathway": (None, [c_void_p, c_int, c_int, *[_INTEGERS] * 4, *[_REALS] * 3]),
+    "network_add_neurons": (None, [c_void_p, c_int, c_int, c_int, c_int64, _DOUBLES, _DOUBLES, _DOUBLES]),
+    "network_add_pathway": (None, [c_void_p, c_int, c_int, *[_INTEGERS] * 4, _DOUBLES, "reals", _DOUBLES]),
     "network_add_component": (None, [c_void_p, c_int64, _INTEGERS]),
     "run_create": (c_void_p, [c_void_p]),
     "run_destroy": (None, [c_void_p]),
-    "run_set_source": (None, [c_void_p, c_int, c_int64, _REALS, _INTEGERS]),
-    "run_set_samples": (None, [c_void_p, c_int, c_int64, _REALS]),
-    "run_read_samples": (None, [c_void_p, c_int, _REALS]),
-    "run_forward": (c_int, [c_void_p, c_double, c_double, _REALS]),
+    "run_set_source": (None, [c_void_p, c_int, c_int64, _DOUBLES, _INTEGERS]),
+    "run_set_samples": (None, [c_void_p, c_int, c_int64, _DOUBLES]),
+    "run_read_samples": (None, [c_void_p, c_int, _DOUBLES]),
+    "run_forward": (c_int, [c_void_p, c_double, c_double, _DOUBLES]),
     "run_spike_count": (c_int64, [c_void_p, c_int]),
-    "run_read_spikes": (None, [c_void_p, c_int, _REALS, _INTEGERS]),
-    "run_read_average": (None, [c_void_p, c_int, _REALS]),
-    "run_seed_spikes": (None, [c_void_p, c_int, _REALS]),
-    "run_seed_average": (None, [c_void_p, c_int, _REALS]),
-    "run_seed_samples": (None, [c_void_p, c_int, _REALS]),
-    "run_want_model": (None, [c_void_p, c_int, _REALS]),
-    "run_want_pathway": (None, [c_void_p, c_int, _REALS, _REALS]),
-    "run_want_node": (None, [c_void_p, c_int, c_int, _REALS, _REALS]),
+    "run_read_spikes": (None, [c_void_p, c_int, _DOUBLES, _INTEGERS]),
+    "run_read_average": (None, [c_void_p, c_int, _DOUBLES]),
+    "run_seed_spikes": (None, [c_void_p, c_int, _DOUBLES]),
+    "run_seed_average": (None, [c_void_p, c_int, _DOUBLES]),
+    "run_seed_samples": (None, [c_void_p, c_int, _DOUBLES]),
+    "run_want_model": (None, [c_void_p, c_int, _DOUBLES]),
+    "run_want_pathway": (None, [c_void_p, c_int, "reals", "reals"]),
+    "run_want_node": (None, [c_void_p, c_int, c_int, _DOUBLES, _DOUBLES]),
     "run_reverse": (c_int, [c_void_p]),
-    "run_read_spike_slopes": (None, [c_void_p, c_int, _REALS]),
-    "run_failure": (None, [c_void_p, _INTEGERS, _REALS]),
+    "run_read_spike_slopes": (None, [c_void_p, c_int, _DOUBLES]),
+    "run_failure": (None, [c_void_p, _INTEGERS, _DOUBLES]),
 }
 
 
-def _load(plan: NetworkPlan) -> ctypes.CDLL:
-    library = load_library(event_source(plan))
+def _load(plan: NetworkPlan, dtype: str) -> ctypes.CDLL:
+    library = load_library(event_source(plan, dtype))
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
+        function.restype = result
+        function.argtypes = [_REALS[dtype] if kind == "reals" else kind for kind in arguments]
     return library
 
 
+def _doubles(array: np.ndarray | None):
+    return None if array is None else array.ctypes.data_as(_DOUBLES)
+
+
 def _reals(array: np.ndarray | None):
-    return None if array is None else array.ctypes.data_as(_REALS)
+    """An array of the state's precision."""
+    return None if array is None else array.ctypes.data_as(_REALS[array.dtype.name])
 
 
 def _integers(array: np.ndarray):
@@ -79,24 +86,24 @@ def _integers(array: np.ndarray):
 class _PackedPathway:
     """The arrays of a pathway in the order of its fans, as the generated code reads them."""
 
-    def __init__(self, pathway: Pathway):
+    def __init__(self, pathway: Pathway, dtype: str):
         order = pathway.order
         self.identity = bool(np.array_equal(order, np.arange(len(order))))
         self.order = order
         self.pointer, self.start = pathway.fan_pointer, pathway.fan_start
         self.delay = np.ascontiguousarray(pathway.fan_delay, dtype=float)
         self.targets = np.ascontiguousarray(pathway.post[order], dtype=np.int64)
-        self.weights = np.ascontiguousarray(pathway.weights[order], dtype=float)
+        self.weights = np.ascontiguousarray(pathway.weights[order], dtype=dtype)
         first, last = self.start[:-1], self.start[1:] - 1
         breaks = np.concatenate([[0], np.cumsum(np.diff(self.targets) != 1)])
         self.first_target = np.where(breaks[first] == breaks[last], self.targets[first], -1)
-        self.largest = np.maximum.reduceat(np.abs(self.weights), first)
+        self.largest = np.maximum.reduceat(np.abs(self.weights), first).astype(float, copy=False)
 
     def synapse_order(self, values: np.ndarray) -> np.ndarray:
-        """Values in the order of the fans, put into that of the synapses."""
+        """Values in the order of the fans, put into that of the synapses, in double precision."""
         if self.identity:
-            return values
-        result = np.empty_like(values)
+            return values.astype(float, copy=False)
+        result = np.empty(len(values))
         result[self.order] = values
         return result
 
@@ -104,10 +111,10 @@ class _PackedPathway:
 class CompiledNetwork:
     """A plan in the memory of the generated code; read-only, so that threads may share it."""
 
-    def __init__(self, plan: NetworkPlan):
-        self.plan = plan
-        self.library = _load(plan)
-        self.pathways = [_PackedPathway(pathway) for pathway in plan.pathways]
+    def __init__(self, plan: NetworkPlan, dtype: str = "float64"):
+        self.plan, self.dtype = plan, dtype
+        self.library = _load(plan, dtype)
+        self.pathways = [_PackedPathway(pathway, dtype) for pathway in plan.pathways]
         self._alive: list[np.ndarray] = []  # arrays that the generated code points to
         self.handle = self.library.network_create(SPARSE_FACTOR)
         for node in plan.nodes:
@@ -118,7 +125,9 @@ class CompiledNetwork:
                 pathway.source,
                 pathway.target,
                 *map(_integers, (packed.pointer, packed.start, packed.first_target, packed.targets)),
-                *map(_reals, (packed.delay, packed.weights, packed.largest)),
+                _doubles(packed.delay),
+                _reals(packed.weights),
+                _doubles(packed.largest),
             )
         for component in plan.components:
             members = np.array(component, dtype=np.int64)
@@ -138,7 +147,7 @@ class CompiledNetwork:
         self._alive += state
         kind = NUMBERS[FAMILIES[node.kind]]
         self.library.network_add_neurons(
-            self.handle, kind, node.spikes, node.uniform, node.size, *map(_reals, (numbers, *state))
+            self.handle, kind, node.spikes, node.uniform, node.size, *map(_doubles, (numbers, *state))
         )
 
     def forward(self, request: Request, stimuli=None) -> Record:
@@ -160,7 +169,7 @@ class CompiledNetwork:
     def failure(self, run: int, outcome: int) -> Exception:
         """The exception that a failed sweep stands for."""
         where, when = np.empty(2, dtype=np.int64), np.empty(1)
-        self.library.run_failure(run, _integers(where), _reals(when))
+        self.library.run_failure(run, _integers(where), _doubles(when))
         if outcome == _GRAZING:
             node = self.plan.nodes[where[0]]
             return GrazingSpikeError(
@@ -193,7 +202,7 @@ class _Run:
             self.library.run_destroy(self.handle)
 
     def set_source(self, node: int, times: np.ndarray, units: np.ndarray) -> None:
-        self.library.run_set_source(self.handle, node, len(times), _reals(times), _integers(units))
+        self.library.run_set_source(self.handle, node, len(times), _doubles(times), _integers(units))
 
     def forward(self, request: Request) -> Record:
         plan = self.network.plan
@@ -201,8 +210,8 @@ class _Run:
         rates[list(request.averages)] = list(request.averages.values())
         for k, when in request.samples.items():
             when = np.ascontiguousarray(when, dtype=float)
-            self.library.run_set_samples(self.handle, k, len(when), _reals(when))
-        outcome = self.library.run_forward(self.handle, plan.start, request.duration, _reals(rates))
+            self.library.run_set_samples(self.handle, k, len(when), _doubles(when))
+        outcome = self.library.run_forward(self.handle, plan.start, request.duration, _doubles(rates))
         if outcome:
             raise self.network.failure(self.handle, outcome)
         times, units = [], []
@@ -210,31 +219,31 @@ class _Run:
             count = self.library.run_spike_count(self.handle, k)
             times.append(np.empty(count))
             units.append(np.empty(count, dtype=np.int64))
-            self.library.run_read_spikes(self.handle, k, _reals(times[-1]), _integers(units[-1]))
+            self.library.run_read_spikes(self.handle, k, _doubles(times[-1]), _integers(units[-1]))
         averages = {k: np.empty(plan.nodes[k].size) for k in request.averages}
         for k, values in averages.items():
-            self.library.run_read_average(self.handle, k, _reals(values))
+            self.library.run_read_average(self.handle, k, _doubles(values))
         samples = {k: np.empty((len(when), 2, plan.nodes[k].size)) for k, when in request.samples.items()}
         for k, values in samples.items():
-            self.library.run_read_samples(self.handle, k, _reals(values))
+            self.library.run_read_samples(self.handle, k, _doubles(values))
         return Record(times, units, averages, self, samples)
 
     def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
         plan, pathways = self.network.plan, self.network.pathways
         spike_seeds, average_seeds, sample_seeds = checked_seeds(plan, record, seeds)
         check_wanted(plan, wanted)
-        weights = {k: np.zeros(len(pathways[k].weights)) for k in wanted.weights}
-        delays = {k: np.zeros(len(pathways[k].weights)) for k in wanted.delays}
+        weights = {k: np.zeros_like(pathways[k].weights) for k in wanted.weights}
+        delays = {k: np.zeros_like(pathways[k].weights) for k in wanted.delays}
         initial = {k: (np.empty(plan.nodes[k].size), np.empty((1, plan.nodes[k].size))) for k in wanted.initial}
         models = {k: np.zeros((4, plan.nodes[k].size)) for k in wanted.models}
         with self._lock:
             for k in range(len(plan.nodes)):
-                self.library.run_seed_spikes(self.handle, k, _reals(spike_seeds.get(k)))
-                self.library.run_seed_average(self.handle, k, _reals(average_seeds.get(k)))
-                self.library.run_seed_samples(self.handle, k, _reals(sample_seeds.get(k)))
-                self.library.run_want_model(self.handle, k, _reals(models.get(k)))
+                self.library.run_seed_spikes(self.handle, k, _doubles(spike_seeds.get(k)))
+                self.library.run_seed_average(self.handle, k, _doubles(average_seeds.get(k)))
+                self.library.run_seed_samples(self.handle, k, _doubles(sample_seeds.get(k)))
+                self.library.run_want_model(self.handle, k, _doubles(models.get(k)))
                 v, current = initial.get(k, (None, None))
-                self.library.run_want_node(self.handle, k, k in wanted.spike_times, _reals(v), _reals(current))
+                self.library.run_want_node(self.handle, k, k in wanted.spike_times, _doubles(v), _doubles(current))
             for k in range(len(pathways)):
                 self.library.run_want_pathway(self.handle, k, _reals(weights.get(k)), _reals(delays.get(k)))
             outcome = self.library.run_reverse(self.handle)
@@ -242,7 +251,7 @@ class _Run:
                 raise self.network.failure(self.handle, outcome)
             times = {k: np.empty(len(record.spike_times[k])) for k in wanted.spike_times}
             for k, slopes in times.items():
-                self.library.run_read_spike_slopes(self.handle, k, _reals(slopes))
+                self.library.run_read_spike_slopes(self.handle, k, _doubles(slopes))
         return Slopes(
             {k: pathways[k].synapse_order(values) for k, values in weights.items()},
             {k: pathways[k].synapse_order(values) for k, values in delays.items()},
@@ -264,7 +273,7 @@ class CppBackend:
     name = "cpp"
     part_size = 400  # measured: docs/developer/architecture.md
 
-    def refusal(self, plan: NetworkPlan) -> str | None:
+    def refusal(self, plan: NetworkPlan, dtype: str = "float64") -> str | None:
         refusal = plan_refusal(plan)
         if refusal is not None:
             return refusal
@@ -274,8 +283,8 @@ class CppBackend:
             return str(error)
         return None
 
-    def prepare(self, plan: NetworkPlan) -> CompiledNetwork:
-        return CompiledNetwork(plan)
+    def prepare(self, plan: NetworkPlan, dtype: str = "float64") -> CompiledNetwork:
+        return CompiledNetwork(plan, dtype)
 
 
 register_backend(CppBackend())

@@ -12,7 +12,10 @@ _STUMPFF = {StumpffC: "C", StumpffS: "S", StumpffD: "D"}
 
 
 class _Printer(CXX17CodePrinter):
-    """Integer powers as products, which vectorise."""
+    """Integer powers as products, which vectorise; fractions in the precision of the state."""
+
+    def _print_Rational(self, expression):
+        return f"real({super()._print_Rational(expression)})"
 
     def _print_Pow(self, expression):
         base, exponent = expression.args

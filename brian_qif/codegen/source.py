@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from math import factorial
 
@@ -18,6 +19,32 @@ NUMBERS = {"linear": 0, "quadratic": 1}
 _FORMS = {"linear": CLOSED_FORMS["lif"], "quadratic": CLOSED_FORMS["qif"]}
 _SCALARS = {"linear": ("decay_m", "decay_s", "response"), "quadratic": ("decay", "r")}
 
+
+@dataclass(frozen=True)
+class Precision:
+    """What the generated code computes states, weights and adjoints with, and what that takes.
+
+    ``few``, ``more`` and ``most``: terms of the Stumpff functions, the first two with the largest |z| that they serve;
+    ``error`` bounds what they leave out. ``margin`` is the part of a voltage by which a bound has to miss the threshold
+    before the crossing is not looked for. A spike is refused as grazing where its slope, as a part of the current or
+    the threshold, is below ``grazing_slope``.
+    """
+
+    real: str
+    few: tuple[int, float]
+    more: tuple[int, float]
+    most: int
+    error: float
+    margin: float
+    grazing_slope: float
+    flushes: bool  # numbers too small for the format to zero
+
+
+PRECISIONS = {
+    "float64": Precision("double", (4, 9e-4), (6, 0.04), 10, 2e-17, 1e-12, linear.GRAZING_SLOPE, False),
+    "float32": Precision("float", (3, 9e-3), (4, 0.07), 6, 3e-9, 1e-5, 1e-5, True),
+}
+
 # Longest power series that a template uses: |z| <= 1 for the Stumpff functions, |x| <= 1 for the averages.
 _TERMS = 20
 
@@ -25,21 +52,21 @@ _TERMS = 20
 def _series() -> dict[str, list[str]]:
     """Coefficients of the entire functions of the templates, as C++ literals of the nearest numbers."""
     coefficients = {
-        "COSINE": lambda n: (-1) ** n / factorial(2 * n),
-        "SINE": lambda n: (-1) ** n / factorial(2 * n + 1),
-        "SINE_SLOPE": lambda n: (-1) ** (n + 1) * (n + 1) / factorial(2 * n + 3),
-        "EXPM1_RATIO": lambda n: 1 / factorial(n + 1),
+        "cosine": lambda n: (-1) ** n / factorial(2 * n),
+        "sine": lambda n: (-1) ** n / factorial(2 * n + 1),
+        "sine_slope": lambda n: (-1) ** (n + 1) * (n + 1) / factorial(2 * n + 3),
+        "expm1_ratio": lambda n: 1 / factorial(n + 1),
     }
     return {name: [repr(value(n)) for n in range(_TERMS)] for name, value in coefficients.items()}
 
 
-def event_source(plan: NetworkPlan) -> str:
-    """C++ source that runs a plan; it depends on the kinds of neuron alone, not on sizes or values."""
-    return _render(frozenset(FAMILIES[node.kind] for node in plan.nodes if isinstance(node, NeuronNode)))
+def event_source(plan: NetworkPlan, dtype: str = "float64") -> str:
+    """C++ source that runs a plan; it depends on the kinds of neuron and the precision, not on sizes or values."""
+    return _render(frozenset(FAMILIES[node.kind] for node in plan.nodes if isinstance(node, NeuronNode)), dtype)
 
 
 @lru_cache
-def _render(families: frozenset[str]) -> str:
+def _render(families: frozenset[str], dtype: str) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("brian_qif.codegen"),
         trim_blocks=True,
@@ -60,7 +87,7 @@ def _render(families: frozenset[str]) -> str:
         forms=forms,
         series=_series(),
         series_length=_TERMS,
-        grazing_slope=linear.GRAZING_SLOPE,
+        precision=PRECISIONS[dtype],
         longest_step=quadratic.LONGEST_STEP,
         largest_phase=quadratic.LARGEST_PHASE,
     )

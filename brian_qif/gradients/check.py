@@ -99,7 +99,14 @@ def check_gradient(
     ------
     GradientCheckError
         If a direction fails; the message holds the whole report.
+    ValueError
+        For a solver of single precision, whose rounding hides the order.
     """
+    if getattr(gradient.solver, "dtype", "float64") != "float64":
+        raise ValueError(
+            "Differences of a loss in single precision are mostly rounding, so no order shows in them. Check the same "
+            "gradient with EventSolver(dtype='float64'); docs/accuracy.md says how far the two are apart."
+        )
     if isinstance(gradient.solver, ClockSolver):
         report = check_convergence(gradient, duration)
         if not report.passed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numbers import Integral
 
+import numpy as np
 from brian2 import Network, get_local_namespace, get_logger, prefs
 
 from brian_qif.plan.network_plan import NetworkPlan
@@ -40,6 +41,10 @@ class EventSolver(NetworkSolver):
         A part is some hundred neurons of a group that does not hear itself, not even through other groups. Recurrent
         groups and small ones are computed whole, short trials by one thread, and everything by the NumPy reference.
         A batch of samples uses a thread per sample already, and gains nothing here.
+    dtype : str or `numpy.dtype`, optional
+        "float64", or "float32" for states, weights and adjoints in single precision: faster and smaller, generated C++
+        alone. Times stay double; spike times and slopes are then accurate to some 1e-6 relative times the sensitivity
+        of the trajectory (docs/accuracy.md), enough to train with.
 
     Notes
     -----
@@ -63,15 +68,19 @@ class EventSolver(NetworkSolver):
     all arrivals of that time are in; the slope by its time is that of the last excitatory one.
     """
 
-    def __init__(self, backend: str | None = None, numeric: bool | str = False, threads: int = 1):
+    def __init__(
+        self, backend: str | None = None, numeric: bool | str = False, threads: int = 1, dtype: str = "float64"
+    ):
         if numeric not in (True, False, "always"):
             raise ValueError(f"numeric is True, False or 'always'; it is {numeric!r}.")
         if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
             raise ValueError(f"threads is a whole number, 1 or more; it is {threads!r}.")
-        self.backend, self.numeric, self.threads = backend, numeric, int(threads)
+        self.backend, self.numeric, self.threads, self.dtype = backend, numeric, int(threads), _precision(dtype)
+        if numeric and self.dtype != "float64":
+            raise ValueError("Neurons without a closed form are integrated in double precision alone: dtype='float64'.")
 
     def __repr__(self):
-        exactness = "spike times exact up to rounding"
+        exactness = f"spike times exact up to rounding{' in single precision' if self.dtype == 'float32' else ''}"
         if self.numeric:
             exactness = "spike times to about 1e-12"
             exactness += ", exact up to rounding where there is a closed form" if self.numeric is True else ""
@@ -107,7 +116,7 @@ class EventSolver(NetworkSolver):
 
     def prepare(self, plan: NetworkPlan) -> PreparedNetwork:
         """A plan, packed for the backend that this solver uses."""
-        return prepare_in_parts(plan, self.find_backend(plan), self.threads)
+        return prepare_in_parts(plan, self.find_backend(plan), self.threads, self.dtype)
 
     def find_backend(self, plan: NetworkPlan) -> Backend:
         """The backend that runs a plan.
@@ -120,9 +129,11 @@ class EventSolver(NetworkSolver):
         name = prefs["brian_qif.backend"] if self.backend is None else self.backend
         if name == "auto":
             generated = find_backend("cpp")
-            refusal = generated.refusal(plan)
+            refusal = generated.refusal(plan, self.dtype)
             if refusal is None:
                 return generated
+            if self.dtype != "float64":
+                raise NotImplementedError(f"Single precision needs generated C++. {refusal} Or take dtype='float64'.")
             logger.warn(
                 f"{refusal} The NumPy reference is used instead, which is far slower.",
                 "slow_backend",
@@ -130,7 +141,24 @@ class EventSolver(NetworkSolver):
             )
             name = "reference"
         backend = find_backend(name)
-        refusal = backend.refusal(plan)
+        refusal = backend.refusal(plan, self.dtype)
         if refusal is not None:
             raise NotImplementedError(f"The backend '{backend.name}' cannot run this network: {refusal}")
         return backend
+
+
+def _precision(dtype) -> str:
+    """The name of a precision that there is.
+
+    Raises
+    ------
+    ValueError
+        For any other.
+    """
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = None
+    if dtype is None or name not in ("float64", "float32"):
+        raise ValueError(f"dtype is 'float64' or 'float32'; it is {dtype!r}.")
+    return name

@@ -102,6 +102,8 @@ class LinearNeurons:
         if state[0] >= self.threshold[neuron]:
             return 0.0  # only by rounding, at a spike of another neuron at the same time
         excess = self._excess(neuron, state)
+        # After 600 time constants all is smaller than 1e-260 of what it was, and would soon be zero without a sign.
+        step = min(step, 600 * max(self.tau_m[neuron], *self.tau_s[:, neuron]))
         turns = self._roots(self._derivatives(neuron, state), step)
         for begin, end in zip([0.0, *turns], [*turns, step], strict=True):
             if end > begin and excess(end) >= 0:

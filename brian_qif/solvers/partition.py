@@ -31,12 +31,12 @@ from brian_qif.solvers.sweeps import (
 FEWEST_STEPS = 4_000_000
 
 
-def prepare_in_parts(plan: NetworkPlan, backend: Backend, threads: int) -> PreparedNetwork:
+def prepare_in_parts(plan: NetworkPlan, backend: Backend, threads: int, dtype: str = "float64") -> PreparedNetwork:
     """A plan, packed for a backend: in parts where some component can be cut."""
     size = backend.part_size
     if size is None or all(count_parts(plan, members, size) == 1 for members in plan.components):
-        return backend.prepare(plan)
-    return PartitionedNetwork(plan, backend.prepare, size, threads)
+        return backend.prepare(plan, dtype)
+    return PartitionedNetwork(plan, lambda part: backend.prepare(part, dtype), size, threads)
 
 
 def count_parts(plan: NetworkPlan, members: tuple[int, ...], size: int) -> int:

@@ -30,8 +30,8 @@ class ReferenceBackend:
     name = "reference"
     part_size = None  # Python sweeps one part at a time, and each event costs much the same for few neurons
 
-    def refusal(self, plan: NetworkPlan) -> str | None:
-        return None
+    def refusal(self, plan: NetworkPlan, dtype: str = "float64") -> str | None:
+        return None if dtype == "float64" else "Single precision is that of generated C++ alone; take dtype='float64'."
 
-    def prepare(self, plan: NetworkPlan) -> ReferenceNetwork:
+    def prepare(self, plan: NetworkPlan, dtype: str = "float64") -> ReferenceNetwork:
         return ReferenceNetwork(plan)

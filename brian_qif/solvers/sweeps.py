@@ -161,6 +161,8 @@ class PreparedNetwork(Protocol):
 class Backend(Protocol):
     """Runs the event-driven sweeps. ``refusal`` says why a plan cannot be run here, or None.
 
+    ``dtype``, "float64" or "float32", is the precision of states, weights and adjoints; all that comes in and goes out
+    is double.
     ``part_size`` is the number of neurons that are best swept together where they do not hear each other, or None where
     cutting gains nothing (:mod:`brian_qif.solvers.partition`).
     """
@@ -168,9 +170,9 @@ class Backend(Protocol):
     name: str
     part_size: int | None
 
-    def refusal(self, plan: NetworkPlan) -> str | None: ...
+    def refusal(self, plan: NetworkPlan, dtype: str = "float64") -> str | None: ...
 
-    def prepare(self, plan: NetworkPlan) -> PreparedNetwork: ...
+    def prepare(self, plan: NetworkPlan, dtype: str = "float64") -> PreparedNetwork: ...
 
 
 class GrazingSpikeError(ArithmeticError):

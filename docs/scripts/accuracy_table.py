@@ -11,7 +11,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.accuracy import MODELS, WIRINGS, example_plan, measure, sensitive_plan  # noqa: E402
+from tests.accuracy import DOUBLE, MODELS, WIRINGS, example_plan, measure, sensitive_plan  # noqa: E402
 
 QUICK = {"models": ("lif", "qif", "qif, another ratio"), "size": 2, "inputs": 4}
 # Relative distance from the weight at which the only spike appears, and a trial that is long enough for it.
@@ -25,7 +25,7 @@ def accuracies(models=tuple(MODELS), wirings=WIRINGS, **sizes):
             for found in measure(example_plan(model, wiring, **sizes)):
                 yield model, wiring, found
     for model, distance in DISTANCES.items():
-        for found in measure(sensitive_plan(model, distance), LONG):
+        for found in measure(sensitive_plan(model, distance), LONG, DOUBLE):
             yield model, "sensitive", found
 
 

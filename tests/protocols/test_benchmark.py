@@ -15,7 +15,7 @@ def test_figures(neuron):
     assert figures["gradient_norm"] > 0
     assert 2 <= figures["mean_spikes_per_hidden_neuron"] <= 15
     assert figures["min_spikes_per_hidden_neuron"] > 0
-    assert (figures["precision"], figures["threads"], figures["loss"]) == ("float64", 1, "CrossEntropyLoss")
+    assert (figures["dtype"], figures["threads"], figures["loss"]) == ("float64", 1, "CrossEntropyLoss")
 
 
 def test_command(capsys):

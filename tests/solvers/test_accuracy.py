@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.accuracy import MODELS, WIRINGS, example_plan, measure, sensitive_plan
+from tests.accuracy import DOUBLE, MODELS, PRECISIONS, WIRINGS, example_plan, measure, sensitive_plan
 
 # A spike time is the sum of some ten steps, each rounded by half a unit in the last place, and the root at its end.
 TIMES = 4
@@ -15,8 +15,11 @@ SLOPES = 20
 
 
 def assert_accurate(plan, largest=1e-12, **keywords):
-    """Within C eps kappa, and, in a case of ordinary sensitivity, within a plain number too."""
+    """Within C eps kappa, and, where the sensitivity is ordinary, within a number too: ``largest`` for doubles."""
+    ordinary = largest
     for found in measure(plan, **keywords):
+        single = PRECISIONS[found.backend][1] == "float32"
+        largest = ordinary * (np.finfo("float32").eps / np.finfo(float).eps if single else 1)
         assert found.times_in_units <= TIMES, found
         assert found.slopes_in_units <= SLOPES, found
         assert found.times <= largest, found
@@ -31,9 +34,9 @@ def test_times_and_slopes_are_exact_up_to_rounding(model):
 @pytest.mark.parametrize("model", ["lif", "qif"])
 def test_errors_of_a_sensitive_neuron_are_those_of_its_input(model):
     plan = sensitive_plan(model, 1e-8)
-    found = measure(plan, 0.6)
+    found = measure(plan, 0.6, DOUBLE)
     assert found[0].kappa > 1e4
-    assert_accurate(plan, largest=1e-7, duration=0.6)
+    assert_accurate(plan, largest=1e-7, duration=0.6, backends=DOUBLE)
 
 
 def test_an_error_of_many_units_is_noticed():
@@ -57,4 +60,4 @@ def test_the_whole_table(model, wiring):
 @pytest.mark.parametrize("distance", 10.0 ** -np.arange(2, 11))
 @pytest.mark.parametrize("model", ["lif", "qif"])
 def test_ever_more_sensitive_neurons(model, distance):
-    assert_accurate(sensitive_plan(model, distance), largest=np.inf, duration=0.6)
+    assert_accurate(sensitive_plan(model, distance), largest=np.inf, duration=0.6, backends=DOUBLE)

@@ -141,6 +141,11 @@ def test_a_thousand_time_constants_of_silence(make, backend):
     network, synapses = driven(group, [1, 2, 60000], [9.0, 9.0, 18.0])
     spikes = EventSolver(backend).simulate(network, 60.1 * second).spikes[group]
     late = np.asarray(spikes.t)[np.asarray(spikes.t) > 60]
+    early = make()
+    first = EventSolver(backend).simulate(driven(early, [1, 2], [9.0, 9.0])[0], 200 * ms).spikes[early]
+    assert len(first.t) >= 1
+    # The last of them come in the step that lasts until the silence ends, where every exponential has become zero.
+    np.testing.assert_allclose(np.asarray(spikes.t)[: -len(late)], np.asarray(first.t), rtol=1e-12)
     fresh = make()
     from_rest = EventSolver(backend).simulate(driven(fresh, [0], [18.0])[0], 100 * ms).spikes[fresh]
     assert len(late) >= 1

@@ -7,7 +7,7 @@ struct Component {
     std::vector<size_t> offsets;  // of each member's state
     std::vector<int> member_of;   // by node; -1 outside
     size_t size = 0;
-    std::vector<real> largest_current;  // upper bound of |I| of each member
+    std::vector<double> largest_current;  // upper bound of |I| of each member
     std::vector<GroupStep> steps;       // of the last flow, by member
 
     Component(const Network &network, const std::vector<int> &members)
@@ -29,9 +29,9 @@ struct Component {
     bool is_finite(size_t m, const real *state) const {
         const real *own = state + offsets[m];
         const int64_t count = state_rows(node(m)) * node(m).stride;
-        int64_t wrong = 0;
+        Whole wrong = 0;
 #pragma omp simd reduction(| : wrong)
-        for (int64_t n = 0; n < count; ++n) wrong |= int64_t(!(own[n] - own[n] == 0));
+        for (int64_t n = 0; n < count; ++n) wrong |= Whole(!(own[n] - own[n] == 0));
         return wrong == 0;
     }
 
@@ -61,11 +61,11 @@ struct Component {
     }
 
     // Number of equal parts of a step of which the first holds at most one spike of any quadratic neuron.
-    real parts(real length) const {
-        real most = 1;
+    double parts(double length) const {
+        double most = 1;
         for (size_t m = 0; m < members.size(); ++m)
             if (node(m).kind == 1) {
-                const real scaled = length / node(m).fastest_tau_m;
+                const double scaled = length / node(m).fastest_tau_m;
                 if (scaled <= LONGEST_STEP && largest_current[m] * scaled * scaled <= LARGEST_PHASE) continue;
                 most = std::max(most, std::ceil(scaled / LONGEST_STEP));
                 most = std::max(most, std::ceil(scaled * std::sqrt(largest_current[m] / LARGEST_PHASE)));
@@ -73,7 +73,7 @@ struct Component {
         return most;
     }
 
-    bool flow(real length, const real *before, real *after) {
+    bool flow(double length, const real *before, real *after) {
         bool hit = false;
         for (size_t m = 0; m < members.size(); ++m) {
             steps[m].make(node(m), length);
@@ -89,8 +89,8 @@ struct Component {
         for (size_t m = 0; m < members.size(); ++m)
             if (node(m).kind == 1) {
                 const Step &shared = steps[m].shared;
-                const real x = shared.length / node(m).slowest_tau_m;
-                const real decay = node(m).uniform ? shared.decay_m : decay_of(x, expm1_ratio(-x));
+                const double x = shared.length / node(m).slowest_tau_m;
+                const double decay = node(m).uniform ? shared.decay_m : decay_of(x, expm1_ratio(-x));
                 largest_current[m] *= decay * decay;
             }
     }
@@ -103,7 +103,7 @@ struct Component {
             if (group.kind == 1)
                 state[offsets[m] + group.stride + action.fan_or_neuron] = 0;
             else
-                state[offsets[m] + action.fan_or_neuron] = group.reset[action.fan_or_neuron];
+                state[offsets[m] + action.fan_or_neuron] = real(group.reset[action.fan_or_neuron]);
             return;
         }
         const Pathway &pathway = network.pathways[action.pathway];

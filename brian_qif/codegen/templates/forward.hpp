@@ -4,7 +4,7 @@
 struct Crosser {
     size_t member;
     int64_t neuron;
-    real time;
+    double time;
 };
 
 struct ForwardSweep {
@@ -17,7 +17,7 @@ struct ForwardSweep {
     std::priority_queue<Arrival> pending;
     std::vector<real> before, after, scales;
     std::vector<Crosser> crossers;
-    real time, foreseen = 0;  // all crossings up to `foreseen` are known
+    double time, foreseen = 0;  // all crossings up to `foreseen` are known
 
     ForwardSweep(Trial &trial, size_t index)
         : trial(trial), network(trial.network), component(network, network.components[index]),
@@ -34,12 +34,12 @@ struct ForwardSweep {
     }
 
     template <typename Consumer>
-    void arrivals_of(int node, int64_t unit, int64_t spike, real when, Consumer consume) const {
+    void arrivals_of(int node, int64_t unit, int64_t spike, double when, Consumer consume) const {
         for (size_t k = 0; k < network.pathways.size(); ++k) {
             const Pathway &pathway = network.pathways[k];
             if (pathway.source != node || component.member_of[pathway.target] < 0) continue;
             for (int64_t fan = pathway.fan_pointer[unit]; fan < pathway.fan_pointer[unit + 1]; ++fan) {
-                const real arrives = when + pathway.fan_delay[fan];
+                const double arrives = when + pathway.fan_delay[fan];
                 if (arrives < trial.end) consume(Arrival{arrives, 0, Action{int(k), node, fan, spike}});
             }
         }
@@ -70,8 +70,8 @@ struct ForwardSweep {
                 const int lost = component.open_block(before.data(), scales);
                 if (lost >= 0) return trial.fail(NOT_FINITE, component.members[lost], -1, time);
             }
-            const real upcoming = next_time(), length = upcoming - time, parts = component.parts(length);
-            const real target = parts > 1 ? time + length / parts : upcoming;
+            const double upcoming = next_time(), length = upcoming - time, parts = component.parts(length);
+            const double target = parts > 1 ? time + length / parts : upcoming;
             bool spiked = false;
             if (!advance(target, spiked)) return trial.outcome;
             if (!spiked) {
@@ -83,8 +83,8 @@ struct ForwardSweep {
         }
     }
 
-    real next_time() const {
-        real upcoming = trial.end;
+    double next_time() const {
+        double upcoming = trial.end;
         if (next_known < known.size()) upcoming = std::min(upcoming, known[next_known].time);
         if (next_reading < readings.size()) upcoming = std::min(upcoming, readings[next_reading].time);
         if (!pending.empty()) upcoming = std::min(upcoming, pending.top().time);
@@ -99,11 +99,11 @@ struct ForwardSweep {
 
     // Carry the state to a time, or to the first spikes before it; false where the trial fails. Crossings that were found
     // stay what they are until something arrives, so that neurons which spike in one step are searched for once.
-    bool advance(real target, bool &spiked) {
-        real first = earliest();
+    bool advance(double target, bool &spiked) {
+        double first = earliest();
         if (!(first <= target)) {
             crossers.clear();
-            const real length = target - time;
+            const double length = target - time;
             if (flow(length)) find_crossers(length);
             foreseen = target;
             if (crossers.empty()) {
@@ -116,26 +116,26 @@ struct ForwardSweep {
             first = earliest();
         }
         // The step is the difference of the times that are recorded, so that the reverse sweep repeats it bit by bit.
-        const real moment = std::min(first, target);
+        const double moment = std::min(first, target);
         flow(moment - time);
         accept(moment);
         spike(first);
         return spiked = true;
     }
 
-    real earliest() const {
-        real first = INFINITE;
+    double earliest() const {
+        double first = INFINITE;
         for (const Crosser &crosser : crossers) first = std::min(first, crosser.time);
         return first;
     }
 
-    bool flow(real length) {
+    bool flow(double length) {
         if (length > 0) return component.flow(length, before.data(), after.data());
         std::copy(before.begin(), before.end(), after.begin());
         return false;
     }
 
-    void accept(real moment) {
+    void accept(double moment) {
         if (moment > time) {
             add_averages(moment - time);
             component.decay_bounds();
@@ -143,12 +143,12 @@ struct ForwardSweep {
         time = moment;
     }
 
-    void find_crossers(real length) {
+    void find_crossers(double length) {
         for (size_t m = 0; m < component.members.size(); ++m) {
             const Node &group = component.node(m);
             if (!group.spikes) continue;
             const real *own_before = before.data() + component.offsets[m], *own = after.data() + component.offsets[m];
-            const auto found = [&](int64_t n, real when) { crossers.push_back({m, n, time + when}); };
+            const auto found = [&](int64_t n, double when) { crossers.push_back({m, n, time + when}); };
             if (group.kind == 1)
                 visit_crossings<1>(group, own_before, own, length, found);
             else
@@ -163,11 +163,11 @@ struct ForwardSweep {
         const real *own = after.data() + offset, *own_before = before.data() + offset;
         if (group.kind == 0) return own[crosser.neuron] >= group.threshold[crosser.neuron];
         const int64_t q = group.stride + crosser.neuron;
-        return own_before[q] * own[q] < 0 || (own[q] == 0 && own_before[q] != 0);
+        return double(own_before[q]) * own[q] < 0 || (own[q] == 0 && own_before[q] != 0);
     }
 
     // The first neurons to cross spike now, and all whom rounding lets cross by now: twins spike at the same time.
-    void spike(real first) {
+    void spike(double first) {
         history.events.push_back({time, history.actions.size()});
         std::vector<Crosser> later;
         for (const Crosser &crosser : crossers) {
@@ -187,22 +187,22 @@ struct ForwardSweep {
                 arrival.order = int64_t(history.actions.size() + pending.size());
                 pending.push(arrival);
             });
-            const real again = next_crossing(crosser);
+            const double again = next_crossing(crosser);
             if (again != INFINITE) later.push_back({crosser.member, n, again});
         }
         crossers.swap(later);
     }
 
     // When a neuron that has just spiked does so again before `foreseen`; quadratic neurons spike once in a step.
-    real next_crossing(const Crosser &crosser) const {
+    double next_crossing(const Crosser &crosser) const {
 {% if "linear" in forms %}
         const Node &group = component.node(crosser.member);
-        const real length = foreseen - time;
+        const double length = foreseen - time;
         if (group.kind == 0 && length > 0) {
             const real *own = after.data() + component.offsets[crosser.member] + crosser.neuron;
-            const real v = own[0], current = own[group.stride];
-            const Step step = make_step(group, crosser.neuron, length);
-            const real v1 = step.decay_m * v + step.response * current, i1 = step.decay_s * current;
+            const double v = own[0], current = own[group.stride];
+            const Step step = make_step<double>(group, crosser.neuron, length);
+            const double v1 = step.decay_m * v + step.response * current, i1 = step.decay_s * current;
             return time + linear_crossing(group, crosser.neuron, v, current, v1, i1, length);
         }
 {% else %}
@@ -226,10 +226,10 @@ struct ForwardSweep {
         const size_t m = component.member_of[action.node];
         const Node &group = component.node(m);
         const real *own = after.data() + component.offsets[m], *input = component.current(m, after.data());
-        real *sample = trial.samples[action.node].data() + 2 * action.spike * group.size;
+        double *sample = trial.samples[action.node].data() + 2 * action.spike * group.size;
         for (int64_t n = 0; n < group.size; ++n) {
             // Where q is zero a quadratic neuron has just spiked, and v begins at minus infinity.
-            const real q = group.kind == 1 ? own[group.stride + n] : 1;
+            const double q = group.kind == 1 ? own[group.stride + n] : 1;
             sample[n] = q == 0 ? -INFINITE : own[n] / q;
             sample[group.size + n] = input[n];
         }
@@ -240,15 +240,15 @@ struct ForwardSweep {
         component.apply(action, after.data());
     }
 
-    void add_averages(real length) {
+    void add_averages(double length) {
         for (size_t m = 0; m < component.members.size(); ++m) {
             const int k = component.members[m];
             if (std::isnan(trial.rates[k])) continue;
             const Node &group = component.node(m);
-            const real weight = std::exp(-trial.rates[k] * (time - trial.start));
+            const double weight = std::exp(-trial.rates[k] * (time - trial.start));
             const real *own = before.data() + component.offsets[m];
-            real *averages = trial.averages[k].data();
-            each_average(group, length, trial.rates[k], [&](int64_t n, real of_v, real of_current) {
+            double *averages = trial.averages[k].data();
+            each_average(group, length, trial.rates[k], [&](int64_t n, double of_v, double of_current) {
                 averages[n] += weight * (of_v * own[n] + of_current * own[group.stride + n]);
             });
         }

@@ -19,9 +19,30 @@ struct Run {
     }
 };
 
+{% if precision.flushes %}
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+
+// Numbers below 1e-38 count as zero while a sweep runs: a current of single precision is that small after 90 time
+// constants, and arithmetic on such numbers is a hundred times slower. The thread's own setting comes back afterwards.
+struct FlushToZero {
+    const unsigned int before = _mm_getcsr();
+    FlushToZero() { _mm_setcsr(before | 0x8040); }
+    ~FlushToZero() { _mm_setcsr(before); }
+};
+#else
+struct FlushToZero {
+    FlushToZero() {}
+};
+#endif
+{% endif %}
+
 // No exception may pass through the C interface.
 template <typename Work>
 static void guarded(Trial &trial, Work work) {
+{% if precision.flushes %}
+    const FlushToZero flush;
+{% endif %}
     try {
         work();
     } catch (const std::bad_alloc &) {
@@ -32,7 +53,7 @@ static void guarded(Trial &trial, Work work) {
 extern "C" {
 
 // A component is sparse where `sparse_factor` times the targets of an arrival are fewer than its neurons.
-Network *network_create(real sparse_factor) {
+Network *network_create(double sparse_factor) {
     Network *network = new Network();
     network->sparse_factor = sparse_factor;
     return network;
@@ -47,8 +68,8 @@ void network_add_source(Network *network, int64_t size) {
 }
 
 // `parameters`: rows of tau_m, tau_s, threshold and reset, one entry per neuron.
-void network_add_neurons(Network *network, int kind, int spikes, int uniform, int64_t size, const real *parameters,
-                         const real *v, const real *current) {
+void network_add_neurons(Network *network, int kind, int spikes, int uniform, int64_t size, const double *parameters,
+                         const double *v, const double *current) {
     Node node;
     node.spikes = spikes != 0;
     node.uniform = uniform != 0;
@@ -57,7 +78,7 @@ void network_add_neurons(Network *network, int kind, int spikes, int uniform, in
     node.stride = (size + LINE - 1) / LINE * LINE;
     node.v = v;
     node.current = current;
-    for (std::vector<real> *row : {&node.tau_m, &node.tau_s, &node.threshold, &node.reset}) {
+    for (std::vector<double> *row : {&node.tau_m, &node.tau_s, &node.threshold, &node.reset}) {
         row->assign(parameters, parameters + size);
         row->resize(node.stride, parameters[size - 1]);
         parameters += size;
@@ -69,8 +90,8 @@ void network_add_neurons(Network *network, int kind, int spikes, int uniform, in
 }
 
 void network_add_pathway(Network *network, int source, int target, const int64_t *fan_pointer, const int64_t *fan_start,
-                         const int64_t *first_target, const int64_t *targets, const real *fan_delay,
-                         const real *weights, const real *largest_weight) {
+                         const int64_t *first_target, const int64_t *targets, const double *fan_delay,
+                         const real *weights, const double *largest_weight) {
     network->pathways.push_back(Pathway{source, target, fan_pointer, fan_start, first_target, targets, fan_delay,
                                         weights, largest_weight});
 }
@@ -82,26 +103,26 @@ void network_add_component(Network *network, int64_t count, const int64_t *membe
 Run *run_create(const Network *network) { return new Run(*network); }
 void run_destroy(Run *run) { delete run; }
 
-void run_set_source(Run *run, int node, int64_t count, const real *times, const int64_t *units) {
+void run_set_source(Run *run, int node, int64_t count, const double *times, const int64_t *units) {
     run->trial.spikes[node].times.assign(times, times + count);
     run->trial.spikes[node].units.assign(units, units + count);
 }
 
 // Times at which the state of a node is read, ascending.
-void run_set_samples(Run *run, int node, int64_t count, const real *times) {
+void run_set_samples(Run *run, int node, int64_t count, const double *times) {
     run->trial.sample_times[node].assign(times, times + count);
-    run->trial.samples[node].assign(2 * count * run->trial.network.nodes[node].size, real(0));
+    run->trial.samples[node].assign(2 * count * run->trial.network.nodes[node].size, double(0));
 }
 
 // `rates`: one per node, NaN where no average is wanted.
-int run_forward(Run *run, real start, real duration, const real *rates) {
+int run_forward(Run *run, double start, double duration, const double *rates) {
     Trial &trial = run->trial;
     trial.start = start;
     trial.end = start + duration;
     trial.outcome = DONE;
     for (size_t k = 0; k < trial.network.nodes.size(); ++k) {
         trial.rates[k] = rates[k];
-        trial.averages[k].assign(std::isnan(rates[k]) ? 0 : trial.network.nodes[k].size, real(0));
+        trial.averages[k].assign(std::isnan(rates[k]) ? 0 : trial.network.nodes[k].size, double(0));
         if (trial.network.nodes[k].is_source) continue;
         trial.spikes[k].times.clear();
         trial.spikes[k].units.clear();
@@ -120,36 +141,36 @@ int run_forward(Run *run, real start, real duration, const real *rates) {
 
 int64_t run_spike_count(const Run *run, int node) { return int64_t(run->trial.spikes[node].times.size()); }
 
-void run_read_spikes(const Run *run, int node, real *times, int64_t *units) {
+void run_read_spikes(const Run *run, int node, double *times, int64_t *units) {
     std::copy(run->trial.spikes[node].times.begin(), run->trial.spikes[node].times.end(), times);
     std::copy(run->trial.spikes[node].units.begin(), run->trial.spikes[node].units.end(), units);
 }
 
-void run_read_average(const Run *run, int node, real *values) {
+void run_read_average(const Run *run, int node, double *values) {
     std::copy(run->trial.averages[node].begin(), run->trial.averages[node].end(), values);
 }
 
-void run_read_samples(const Run *run, int node, real *values) {
+void run_read_samples(const Run *run, int node, double *values) {
     std::copy(run->trial.samples[node].begin(), run->trial.samples[node].end(), values);
 }
 
 // `seeds` may be null; one value per spike.
-void run_seed_spikes(Run *run, int node, const real *seeds) {
+void run_seed_spikes(Run *run, int node, const double *seeds) {
     SpikeList &list = run->trial.spikes[node];
     if (seeds != nullptr)
         list.slopes.assign(seeds, seeds + list.times.size());
     else
-        list.slopes.assign(list.times.size(), real(0));
+        list.slopes.assign(list.times.size(), double(0));
 }
 
-void run_seed_average(Run *run, int node, const real *seeds) { run->gradient.average_seeds[node] = seeds; }
-void run_seed_samples(Run *run, int node, const real *seeds) { run->gradient.sample_seeds[node] = seeds; }
-void run_want_model(Run *run, int node, real *slopes) { run->gradient.models[node] = slopes; }
+void run_seed_average(Run *run, int node, const double *seeds) { run->gradient.average_seeds[node] = seeds; }
+void run_seed_samples(Run *run, int node, const double *seeds) { run->gradient.sample_seeds[node] = seeds; }
+void run_want_model(Run *run, int node, double *slopes) { run->gradient.models[node] = slopes; }
 void run_want_pathway(Run *run, int pathway, real *weights, real *delays) {
     run->gradient.weights[pathway] = weights;
     run->gradient.delays[pathway] = delays;
 }
-void run_want_node(Run *run, int node, int times, real *v, real *current) {
+void run_want_node(Run *run, int node, int times, double *v, double *current) {
     run->gradient.wanted_times[node] = char(times);
     run->gradient.initial_v[node] = v;
     run->gradient.initial_current[node] = current;
@@ -167,11 +188,11 @@ int run_reverse(Run *run) {
     return trial.outcome;
 }
 
-void run_read_spike_slopes(const Run *run, int node, real *slopes) {
+void run_read_spike_slopes(const Run *run, int node, double *slopes) {
     std::copy(run->trial.spikes[node].slopes.begin(), run->trial.spikes[node].slopes.end(), slopes);
 }
 
-void run_failure(const Run *run, int64_t *where, real *when) {
+void run_failure(const Run *run, int64_t *where, double *when) {
     where[0] = run->trial.failed_node;
     where[1] = run->trial.failed_neuron;
     *when = run->trial.failed_time;

@@ -7,33 +7,48 @@
 #define DEVICE_FUNCTION static inline
 #endif
 
-typedef double real;
+// States, weights and adjoints. Times, and what is computed once for all neurons, are always double: spikes within one
+// second differ in their tenth digit.
+typedef {{ precision.real }} real;
 
-// Coefficients of power series; loops over them are unrolled, so that they become constants of the code.
-{% for name, values in series.items() %}
-constexpr real {{ name }}_SERIES[] = { {{ values | join(", ") }} };
-{% endfor %}
-
-// The first TERMS terms of a series, by Horner's scheme.
-template <int TERMS>
-DEVICE_FUNCTION real power_series(const real (&coefficients)[{{ series_length }}], real x) {
+// The first TERMS terms of a power series, by Horner's scheme.
+template <int TERMS, typename Number>
+DEVICE_FUNCTION Number power_series(const double (&coefficients)[{{ series_length }}], Number x) {
     static_assert(TERMS <= {{ series_length }}, "the series has fewer coefficients");
-    real sum = coefficients[TERMS - 1];
-    for (int n = TERMS - 2; n >= 0; --n) sum = sum * x + coefficients[n];
+    Number sum = Number(coefficients[TERMS - 1]);
+    for (int n = TERMS - 2; n >= 0; --n) sum = sum * x + Number(coefficients[n]);
     return sum;
 }
 
-// expm1(x)/x; eight terms leave 3e-18 for |x| <= 1/32, where most steps are.
-DEVICE_FUNCTION real expm1_ratio(real x) {
-    if (std::abs(x) <= real(0.03125)) return power_series<8>(EXPM1_RATIO_SERIES, x);
+// The loops are unrolled, so that the coefficients become constants of the code.
+{% for name, values in series.items() %}
+template <int TERMS, typename Number>
+DEVICE_FUNCTION Number {{ name }}_series(Number x) {
+    constexpr double coefficients[] = { {{ values | join(", ") }} };
+    return power_series<TERMS>(coefficients, x);
+}
+
+{% endfor %}
+
+// expm1(x)/x; for |x| <= 1/32, where most steps are, eight terms leave 3e-18, and four 8e-9 for single precision.
+template <typename Number>
+DEVICE_FUNCTION Number expm1_ratio(Number x) {
+    if (std::abs(x) <= Number(0.03125)) return expm1_ratio_series<sizeof(Number) == 8 ? 8 : 4>(x);
     return std::expm1(x) / x;
 }
 
 // exp(-x) for x >= 0, given expm1_ratio(-x), without its rounding error where exp(-x) is small.
-DEVICE_FUNCTION real decay_of(real x, real ratio) { return x <= 0.5 ? 1 - x * ratio : std::exp(-x); }
+template <typename Number>
+DEVICE_FUNCTION Number decay_of(Number x, Number ratio) {
+    return x <= Number(0.5) ? 1 - x * ratio : std::exp(-x);
+}
 
-// Terms that leave a truncation error below 2e-17 for a bound on |z|: z^n/(2n)! is the largest that is left out.
-DEVICE_FUNCTION int stumpff_terms(real bound) { return bound <= 9e-4 ? 4 : bound <= 0.04 ? 6 : 10; }
+// Terms of the Stumpff functions for a bound on |z| up to 1: z^n/(2n)! is the largest that is left out, below
+// {{ precision.error }} here.
+constexpr int FEW_TERMS = {{ precision.few[0] }}, MORE_TERMS = {{ precision.more[0] }}, MOST_TERMS = {{ precision.most }};
+DEVICE_FUNCTION int stumpff_terms(double bound) {
+    return bound <= {{ precision.few[1] }} ? FEW_TERMS : bound <= {{ precision.more[1] }} ? MORE_TERMS : MOST_TERMS;
+}
 
 {% for name, form in forms.items() %}
 // -- {{ name }} --
@@ -42,8 +57,8 @@ DEVICE_FUNCTION int stumpff_terms(real bound) { return bound <= 9e-4 ? 4 : bound
 {% endif %}DEVICE_FUNCTION void {{ name }}_flow({% for x in form.state %}real {{ x }}, {% endfor %}{% for x in form.scalars %}real {{ x }}, {% endfor %}{% for x in form.state %}real &{{ x }}_after{{ ", " if not loop.last }}{% endfor %}) {
 {% if form.stumpff %}
     const real z = I * (r * r);
-    const real C = power_series<TERMS>(COSINE_SERIES, z);
-    const real S = power_series<TERMS>(SINE_SERIES, z);
+    const real C = cosine_series<TERMS>(z);
+    const real S = sine_series<TERMS>(z);
 {% endif %}
 {% for line in form.flow %}
     {{ line }}
@@ -53,9 +68,9 @@ DEVICE_FUNCTION int stumpff_terms(real bound) { return bound <= 9e-4 ? 4 : bound
 {% if form.stumpff %}template <int TERMS>
 {% endif %}DEVICE_FUNCTION void {{ name }}_flow_adjoint({% for x in form.state %}[[maybe_unused]] real {{ x }}, {% endfor %}{% for x in form.scalars %}real {{ x }}, {% endfor %}{% for x in form.state %}real adjoint_{{ x }}, {% endfor %}{% for x in form.state %}real &before_{{ x }}{{ ", " if not loop.last }}{% endfor %}) {
 {% if form.stumpff %}
-    const real z = I * (r * r), D = power_series<TERMS>(SINE_SLOPE_SERIES, z);
-    const real C = power_series<TERMS>(COSINE_SERIES, z);
-    const real S = power_series<TERMS>(SINE_SERIES, z);
+    const real z = I * (r * r), D = sine_slope_series<TERMS>(z);
+    const real C = cosine_series<TERMS>(z);
+    const real S = sine_series<TERMS>(z);
 {% endif %}
 {% for line in form.adjoint %}
     {{ line }}

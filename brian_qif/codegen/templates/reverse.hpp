@@ -2,45 +2,45 @@
 // checkpoint with the arithmetic of the forward sweep.
 
 struct Gradient {
-    std::vector<const real *> average_seeds, sample_seeds;  // by node; null where there are none
-    std::vector<real *> weights, delays;      // by pathway, in the order of its fans; null where not wanted
-    std::vector<real *> initial_v, initial_current;
-    std::vector<real *> models;  // by node: rows of tau_m, tau_s, threshold, reset; null where not wanted
+    std::vector<const double *> average_seeds, sample_seeds;  // by node; null where there are none
+    std::vector<real *> weights, delays;  // by pathway, in the order of its fans; null where not wanted
+    std::vector<double *> initial_v, initial_current;
+    std::vector<double *> models;  // by node: rows of tau_m, tau_s, threshold, reset; null where not wanted
     std::vector<char> wanted_times;  // by node: slopes of the spike times of sources
 };
 
 // Calls `consume(elapsed, weight)` for the nodes of a Gauss-Legendre rule over a step: with five nodes on half a time
 // constant, rounding is what remains. `largest` bounds |I|, `rate` is that of an average.
 template <typename Consumer>
-static void each_quadrature(const Node &node, real length, real largest, real rate, Consumer consume) {
-    static const real nodes[] = {0, 0.538469310105683091, 0.906179845938663993};
-    static const real weights[] = {0.568888888888888889, 0.478628670499366468, 0.236926885056189088};
-    real extent = length / node.fastest_tau_m + length / node.fastest_tau_s + length * rate;
+static void each_quadrature(const Node &node, double length, double largest, double rate, Consumer consume) {
+    static const double nodes[] = {0, 0.538469310105683091, 0.906179845938663993};
+    static const double weights[] = {0.568888888888888889, 0.478628670499366468, 0.236926885056189088};
+    double extent = length / node.fastest_tau_m + length / node.fastest_tau_s + length * rate;
     if (node.kind == 1) extent += 2 * std::sqrt(largest) * length / node.fastest_tau_m;
-    const real panels = std::max(real(1), std::ceil(2 * extent)), width = length / panels;
-    for (real panel = 0; panel < panels; ++panel)
+    const double panels = std::max(double(1), std::ceil(2 * extent)), width = length / panels;
+    for (double panel = 0; panel < panels; ++panel)
         for (int k = -2; k <= 2; ++k) {
-            const real x = k < 0 ? -nodes[-k] : nodes[k];
+            const double x = k < 0 ? -nodes[-k] : nodes[k];
             consume((panel + (1 + x) / 2) * width, weights[std::abs(k)] / 2 * width);
         }
 }
 
 // Adjoint times the derivative of the vector field by tau_m and tau_s, for one neuron; rows of `x` and `of` are `stride`
 // apart.
-static void add_rate(const Node &node, int64_t n, real weight, const real *x, const real *of, int64_t stride,
-                     real *slopes) {
-    const real per_m = 1 / node.tau_m[n], per_s = 1 / node.tau_s[n];
+static void add_rate(const Node &node, int64_t n, double weight, const real *x, const real *of, int64_t stride,
+                     double *slopes) {
+    const double per_m = 1 / node.tau_m[n], per_s = 1 / node.tau_s[n];
     const int64_t last = (state_rows(node) - 1) * stride;
-    const real current = x[last];
+    const double current = x[last];
     // tau_m times the rate of change, weighted by the adjoint.
-    const real rate = node.kind == 1 ? of[0] * (current * x[stride] - x[0]) - of[stride] * x[0] : of[0] * (current - x[0]);
+    const double rate = node.kind == 1 ? of[0] * (current * x[stride] - x[0]) - of[stride] * x[0] : of[0] * (current - x[0]);
     slopes[n] -= weight * rate * per_m * per_m;
     slopes[node.size + n] += weight * of[last] * current * per_s * per_s;
 }
 
 {% if "quadratic" in forms %}
 // Slopes may fall by e before the adjoint is made homogeneous again.
-constexpr real LARGEST_FORGOTTEN = 1;
+constexpr double LARGEST_FORGOTTEN = 1;
 
 // What rounding left in the adjoint along (p, q), which no loss depends on, is taken out: it would never decay, and so
 // stay in the slopes by what a neuron has long forgotten.
@@ -61,8 +61,8 @@ struct ReverseSweep {
     Gradient &gradient;
     std::vector<real> tape, adjoint, earlier, scales, midway, of_midway;
     std::vector<Step> steps;
-    std::vector<real> forgetting;  // of each step and member: how fast neurons forget, times its length
-    std::vector<real> forgotten;   // of each member: the same, added up since its adjoint was made homogeneous
+    std::vector<double> forgetting;  // of each step and member: how fast neurons forget, times its length
+    std::vector<double> forgotten;   // of each member: the same, added up since its adjoint was made homogeneous
     GroupStep step;
 
     ReverseSweep(Trial &trial, size_t index, Gradient &gradient)
@@ -79,7 +79,7 @@ struct ReverseSweep {
         return DONE;
     }
 
-    real time_before(size_t event) const { return event > 0 ? history.events[event - 1].time : trial.start; }
+    double time_before(size_t event) const { return event > 0 ? history.events[event - 1].time : trial.start; }
     size_t last_action(size_t event) const {
         return event + 1 < history.events.size() ? history.events[event + 1].first_action : history.actions.size();
     }
@@ -90,13 +90,14 @@ struct ReverseSweep {
         component.open_block(state(0), scales);
         for (size_t event = first; event < last; ++event) {
             const size_t position = event - first;
-            const real length = history.events[event].time - time_before(event);
+            const double length = history.events[event].time - time_before(event);
             if (length > 0) {
                 const size_t place = position * component.members.size();
                 component.flow(length, state(position), state(position + 1));
                 for (size_t m = 0; m < component.members.size(); ++m) {
                     const Step &shared = steps[place + m] = component.steps[m].shared;
-                    forgetting[place + m] = shared.slope * (1 + 2 * std::sqrt(component.largest_current[m]));
+                    if (component.node(m).kind == 1)
+                        forgetting[place + m] = shared.slope * (1 + 2 * std::sqrt(component.largest_current[m]));
                 }
                 component.decay_bounds();
             } else {
@@ -141,14 +142,15 @@ struct ReverseSweep {
 {% endif %}
     }
 
-    real average_weight(int node, real when) const { return std::exp(-trial.rates[node] * (when - trial.start)); }
+    double average_weight(int node, double when) const { return std::exp(-trial.rates[node] * (when - trial.start)); }
 
     void reverse_flow(size_t event, size_t position) {
         for (size_t m = 0; m < component.members.size(); ++m) {
             const size_t offset = component.offsets[m];
             const Step &shared = steps[position * component.members.size() + m];
-            const real when = time_before(event);
-            carry_back(m, when, shared.length, shared.terms, state(position) + offset, earlier.data() + offset);
+            const double when = time_before(event);
+            step.make(component.node(m), shared);
+            carry_back(m, when, shared.length, state(position) + offset, earlier.data() + offset);
             if (gradient.models[component.members[m]] != nullptr) add_model_slopes(m, when, shared, state(position) + offset);
 {% if "quadratic" in forms %}
             forgotten[m] += forgetting[position * component.members.size() + m];
@@ -169,48 +171,48 @@ struct ReverseSweep {
     }
 {% endif %}
 
-    // The adjoint of a member before a step, from that after it and from the average over the step.
-    void carry_back(size_t m, real when, real length, int terms, const real *before, real *result) {
+    // The adjoint of a member before a step, which has been made, from that after it and from the average over the step.
+    void carry_back(size_t m, double when, double length, const real *before, real *result) {
         const Node &group = component.node(m);
         const int node = component.members[m];
-        step.make(group, length);
-        step.shared.terms = terms;
         step_back(group, step, before, adjoint.data() + component.offsets[m], result);
-        const real *seed = gradient.average_seeds[node];
+        const double *seed = gradient.average_seeds[node];
         if (seed == nullptr || length == 0) return;
-        const real weight = average_weight(node, when);
-        each_average(group, length, trial.rates[node], [&](int64_t n, real of_v, real of_current) {
-            result[n] += weight * of_v * seed[n];
-            result[group.stride + n] += weight * of_current * seed[n];
+        const double weight = average_weight(node, when);
+        each_average(group, length, trial.rates[node], [&](int64_t n, double of_v, double of_current) {
+            result[n] += real(weight * of_v * seed[n]);
+            result[group.stride + n] += real(weight * of_current * seed[n]);
         });
     }
 
     // Integral over a step of the adjoint times the derivative of the vector field by tau_m and tau_s.
-    void add_model_slopes(size_t m, real when, const Step &shared, const real *before) {
+    void add_model_slopes(size_t m, double when, const Step &shared, const real *before) {
         const Node &group = component.node(m);
         const int64_t stride = group.stride;
-        const real rate = trial.rates[component.members[m]];
-        real *slopes = gradient.models[component.members[m]], largest = 0;
+        const double rate = trial.rates[component.members[m]];
+        double *slopes = gradient.models[component.members[m]], largest = 0;
         if (group.kind == 1)
-            for (int64_t n = 0; n < group.size; ++n) largest = std::max(largest, std::abs(before[2 * stride + n]));
+            for (int64_t n = 0; n < group.size; ++n) largest = std::max(largest, std::abs(double(before[2 * stride + n])));
         midway.resize(state_rows(group) * stride);
         of_midway.resize(midway.size());
-        each_quadrature(group, shared.length, largest, std::isnan(rate) ? 0 : rate, [&](real elapsed, real weight) {
+        each_quadrature(group, shared.length, largest, std::isnan(rate) ? 0 : rate, [&](double elapsed, double weight) {
             step.make(group, elapsed);
             step.shared.terms = shared.terms;
             step_forward(group, step, before, midway.data());
-            carry_back(m, when + elapsed, shared.length - elapsed, shared.terms, midway.data(), of_midway.data());
+            step.make(group, shared.length - elapsed);
+            step.shared.terms = shared.terms;
+            carry_back(m, when + elapsed, shared.length - elapsed, midway.data(), of_midway.data());
             for (int64_t n = 0; n < group.size; ++n)
                 add_rate(group, n, weight, midway.data() + n, of_midway.data() + n, stride, slopes);
         });
     }
 
-    bool reverse_action(const Action &action, const real *states, real when) {
+    bool reverse_action(const Action &action, const real *states, double when) {
         if (action.pathway == SAMPLE) {
             reverse_sample(action, states);
             return true;
         }
-        real &slope = trial.spikes[action.node].slopes[action.spike];
+        double &slope = trial.spikes[action.node].slopes[action.spike];
         if (action.pathway >= 0) {
             reverse_arrival(action, states, slope);
             return true;
@@ -221,24 +223,24 @@ struct ReverseSweep {
     }
 
     // At a spike, from the neuron's state before it and the adjoint after it, whose rows are `stride` apart.
-    bool spike_back(const Action &action, const real *own, real slope, real when, real *of, int64_t stride) {
+    bool spike_back(const Action &action, const real *own, double slope, double when, real *of, int64_t stride) {
         const Node &group = network.nodes[action.node];
         const int64_t n = action.fan_or_neuron;
         if (group.kind == 1) {
-            of[stride] += slope * group.tau_m[n] / own[0];
+            of[stride] += real(slope * group.tau_m[n] / own[0]);
             return true;
         }
-        const real threshold = group.threshold[n], reset = group.reset[n];
-        const real current = own[stride], rise = current - threshold;
+        const double threshold = group.threshold[n], reset = group.reset[n];
+        const double current = own[stride], rise = current - threshold;
         if (rise <= GRAZING_SLOPE * std::max(std::abs(current), std::abs(threshold)))
             return trial.fail(GRAZING, action.node, n, when), false;
         // A later spike prolongs the part of an averaged voltage before its reset.
-        const real *seed = gradient.average_seeds[action.node];
-        real by_time = slope;
+        const double *seed = gradient.average_seeds[action.node];
+        double by_time = slope;
         if (seed != nullptr) by_time += seed[n] * average_weight(action.node, when) * (threshold - reset);
-        const real by_reset = of[0];
-        of[0] = (by_reset * (current - reset) - by_time * group.tau_m[n]) / rise;
-        if (real *slopes = gradient.models[action.node]) {
+        const double by_reset = of[0];
+        of[0] = real((by_reset * (current - reset) - by_time * group.tau_m[n]) / rise);
+        if (double *slopes = gradient.models[action.node]) {
             slopes[2 * group.size + n] -= of[0];
             slopes[3 * group.size + n] += by_reset;
         }
@@ -246,7 +248,7 @@ struct ReverseSweep {
     }
 
     void reverse_sample(const Action &action, const real *states) {
-        const real *seed = gradient.sample_seeds[action.node];
+        const double *seed = gradient.sample_seeds[action.node];
         if (seed == nullptr) return;
         const size_t m = component.member_of[action.node];
         const Node &group = component.node(m);
@@ -254,18 +256,18 @@ struct ReverseSweep {
         real *of = adjoint.data() + component.offsets[m], *of_current = component.current(m, adjoint.data());
         seed += 2 * action.spike * group.size;
         for (int64_t n = 0; n < group.size; ++n) {
-            of_current[n] += seed[group.size + n];
+            of_current[n] += real(seed[group.size + n]);
             if (group.kind == 0) {
-                of[n] += seed[n];
+                of[n] += real(seed[n]);
             } else if (seed[n] != 0) {  // a voltage that the loss does not look at may be infinite
-                const real q = own[group.stride + n];
-                of[n] += seed[n] / q;
-                of[group.stride + n] -= seed[n] * own[n] / (q * q);
+                const double q = own[group.stride + n];
+                of[n] += real(seed[n] / q);
+                of[group.stride + n] -= real(seed[n] * own[n] / (q * q));
             }
         }
     }
 
-    void reverse_arrival(const Action &action, const real *states, real &slope) {
+    void reverse_arrival(const Action &action, const real *states, double &slope) {
         const Pathway &pathway = network.pathways[action.pathway];
         const size_t m = component.member_of[pathway.target];
         const Node &group = component.node(m);
@@ -287,13 +289,13 @@ struct ReverseSweep {
         // By the time of arrival: w (adjoint_I/tau_s - adjoint_v/tau_m), and adjoint_v = q adjoint_p.
         const real *of_v = adjoint.data() + component.offsets[m];
         const real *q = states + component.offsets[m] + group.stride;
-        real total = 0;
+        double total = 0;
         for (int64_t s = 0; s < count; ++s) {
             const int64_t n = first >= 0 ? first + s : pathway.targets[begin + s];
-            const real by_v = group.kind == 1 ? q[n] * of_v[n] : of_v[n];
-            const real by_time = pathway.weights[begin + s] * (of_current[n] / group.tau_s[n] - by_v / group.tau_m[n]);
+            const double by_v = group.kind == 1 ? q[n] * of_v[n] : of_v[n];
+            const double by_time = pathway.weights[begin + s] * (of_current[n] / group.tau_s[n] - by_v / group.tau_m[n]);
             total += by_time;
-            if (of_delays != nullptr) of_delays[begin + s] += by_time;
+            if (of_delays != nullptr) of_delays[begin + s] += real(by_time);
         }
         slope += total;
     }
@@ -301,7 +303,7 @@ struct ReverseSweep {
     void initial_slopes(size_t m) {
         const Node &group = component.node(m);
         const real *of = adjoint.data() + component.offsets[m];
-        real *by_v = gradient.initial_v[component.members[m]], *by_current = gradient.initial_current[component.members[m]];
+        double *by_v = gradient.initial_v[component.members[m]], *by_current = gradient.initial_current[component.members[m]];
         if (by_v == nullptr) return;
         for (int64_t n = 0; n < group.size; ++n) {
             const bool inverse = group.kind == 1 && std::abs(group.v[n]) > 1;

@@ -8,17 +8,17 @@ struct LocalNeuron {
     int last() const { return node.kind == 1 ? 2 : 1; }
 
     // Into how many equal parts a step is cut so that the series of the Stumpff functions hold.
-    int parts(const Local &state, real length) const {
+    int parts(const Local &state, double length) const {
         if (node.kind != 1) return 1;
-        const real scaled = length / node.tau_m[n];
-        const real phase = scaled * std::sqrt(std::abs(state.x[2]) / LARGEST_PHASE);
-        return int(std::max(real(1), std::ceil(std::max(scaled / LONGEST_STEP, phase))));
+        const double scaled = length / node.tau_m[n];
+        const double phase = scaled * std::sqrt(std::abs(double(state.x[2])) / LARGEST_PHASE);
+        return int(std::max(1.0, std::ceil(std::max(scaled / LONGEST_STEP, phase))));
     }
 
     void part(Local &state, const Step &step) const {
         real *x = state.x;
 {% if "quadratic" in forms %}
-        if (node.kind == 1) return quadratic_flow<10>(x[0], x[1], x[2], step.decay_m, step.r, x[0], x[1], x[2]);
+        if (node.kind == 1) return quadratic_flow<MOST_TERMS>(x[0], x[1], x[2], real(step.decay_m), real(step.r), x[0], x[1], x[2]);
 {% endif %}
 {% if "linear" in forms %}
         linear_flow(x[0], x[1], step.decay_m, step.decay_s, step.response, x[0], x[1]);
@@ -30,7 +30,7 @@ struct LocalNeuron {
         const Local of = adjoint;
 {% if "quadratic" in forms %}
         if (node.kind == 1)
-            return quadratic_flow_adjoint<10>(x[0], x[1], x[2], step.decay_m, step.r, of.x[0], of.x[1], of.x[2],
+            return quadratic_flow_adjoint<MOST_TERMS>(x[0], x[1], x[2], step.decay_m, step.r, of.x[0], of.x[1], of.x[2],
                                               adjoint.x[0], adjoint.x[1], adjoint.x[2]);
 {% endif %}
 {% if "linear" in forms %}
@@ -39,17 +39,17 @@ struct LocalNeuron {
 {% endif %}
     }
 
-    void flow(Local &state, real length) const {
+    void flow(Local &state, double length) const {
         if (length == 0) return;
         const int count = parts(state, length);
-        const Step step = make_step(node, n, length / count);
+        const Step step = make_step<real>(node, n, length / count);
         for (int k = 0; k < count; ++k) part(state, step);
     }
 
-    void flow_back(Local state, real length, Local &adjoint) const {
+    void flow_back(Local state, double length, Local &adjoint) const {
         if (length == 0) return;
         const int count = parts(state, length);
-        const Step step = make_step(node, n, length / count);
+        const Step step = make_step<real>(node, n, length / count);
         std::vector<Local> starts(count - 1, state);
         for (int k = 1; k < count; ++k) {
             starts[k - 1] = state;
@@ -76,16 +76,16 @@ struct LocalNeuron {
     }
 
     // How long after now the neuron spikes if nothing arrives within `length`; infinity where it does not.
-    real next_spike(const Local &state, real length) const {
+    double next_spike(const Local &state, double length) const {
         if (!node.spikes) return INFINITE;
         const real *x = state.x;
 {% if "quadratic" in forms %}
         if (node.kind == 1) {
-            const real current = x[2], root = std::sqrt(std::abs(current)), sign = x[1] < 0 ? -1 : 1;
-            const real p = sign * x[0], q = sign * x[1];
-            real r = INFINITE;
+            const double current = x[2], root = std::sqrt(std::abs(current)), sign = x[1] < 0 ? -1 : 1;
+            const double p = sign * x[0], q = sign * x[1];
+            double r = INFINITE;
             if (current > 0)
-                r = q == 0 ? real(3.14159265358979323846) / root : std::atan2(root * q, p) / root;
+                r = q == 0 ? 3.14159265358979323846 / root : std::atan2(root * q, p) / root;
             else if (q > 0 && p > root * q)
                 r = current < 0 ? std::atanh(root * q / p) / root : q / p;
             return r < 1 ? -node.tau_m[n] * std::log1p(-r) : INFINITE;
@@ -94,8 +94,8 @@ struct LocalNeuron {
 {% if "linear" in forms %}
         // v never exceeds the larger of v and I.
         if (std::max(x[0], x[1]) < node.threshold[n]) return INFINITE;
-        const Step step = make_step(node, n, length);
-        const real v1 = step.decay_m * x[0] + step.response * x[1], i1 = step.decay_s * x[1];
+        const Step step = make_step<double>(node, n, length);
+        const double v1 = step.decay_m * x[0] + step.response * x[1], i1 = step.decay_s * x[1];
         return linear_crossing(node, n, x[0], x[1], v1, i1, length);
 {% else %}
         return INFINITE;
@@ -106,7 +106,7 @@ struct LocalNeuron {
 // The neurons of a component one after the other: what belongs to one lies in half a line of the cache.
 struct Cell {
     Local state;  // or its adjoint
-    real time;
+    double time;
 };
 
 struct Cells {
@@ -148,16 +148,16 @@ struct Cells {
 
 // When each neuron will spike next if nothing arrives: a heap with one entry per neuron that moves as the time changes.
 struct NextSpikes {
-    std::vector<real> times;                  // by neuron
+    std::vector<double> times;                  // by neuron
     std::vector<int32_t> heap, position;      // neurons, earliest first; where each of them stands
 
     explicit NextSpikes(size_t count) : times(count, INFINITE), heap(count), position(count) {
         for (size_t k = 0; k < count; ++k) heap[k] = position[k] = int32_t(k);
     }
 
-    real earliest() const { return heap.empty() ? INFINITE : times[heap[0]]; }
+    double earliest() const { return heap.empty() ? INFINITE : times[heap[0]]; }
 
-    void set(int32_t neuron, real time) {
+    void set(int32_t neuron, double time) {
         times[neuron] = time;
         size_t k = position[neuron];
         for (; k > 0 && time < times[heap[(k - 1) / 4]]; k = (k - 1) / 4) put(k, heap[(k - 1) / 4]);
@@ -182,7 +182,7 @@ struct NextSpikes {
 
 // A spike that is on its way through the fans of its neuron, which are in order of their delays.
 struct Volley {
-    real time, sent;  // of the next arrival, and of the spike
+    double time, sent;  // of the next arrival, and of the spike
     Action action;
     int64_t last_fan;
     bool operator<(const Volley &other) const {  // the earliest on top of a queue, of two the one that was sent first
@@ -212,7 +212,7 @@ struct SparseForward {
         for (size_t m = 0; m < component.members.size(); ++m)
             for (int64_t n = 0; n < component.node(m).size; ++n) predict(m, n, neurons.at(m, n).state, trial.start);
         while (true) {
-            const real spike_time = next_spikes.earliest(), arrival = next_arrival();
+            const double spike_time = next_spikes.earliest(), arrival = next_arrival();
             if (std::min(spike_time, arrival) == INFINITE) break;
             if (history.updates.size() > MOST_UPDATES) return trial.fail(TOO_MANY_EVENTS, -1, -1, arrival);
             if (spike_time <= arrival)
@@ -227,15 +227,15 @@ struct SparseForward {
         return DONE;
     }
 
-    real next_arrival() const {
-        real upcoming = INFINITE;
+    double next_arrival() const {
+        double upcoming = INFINITE;
         if (sweep.next_known < sweep.known.size()) upcoming = sweep.known[sweep.next_known].time;
         if (!volleys.empty()) upcoming = std::min(upcoming, volleys.top().time);
         return upcoming;
     }
 
     // Carry a neuron to a time and keep its state before.
-    Local bring(size_t m, int64_t n, real time) {
+    Local bring(size_t m, int64_t n, double time) {
         const LocalNeuron neuron{sweep.component.node(m), n};
         Cell &cell = neurons.at(m, n);
         Local state = cell.state;
@@ -248,9 +248,9 @@ struct SparseForward {
         return state;
     }
 
-    void predict(size_t m, int64_t n, const Local &state, real time) {
+    void predict(size_t m, int64_t n, const Local &state, double time) {
         neurons.at(m, n).state = state;
-        const real wait = LocalNeuron{sweep.component.node(m), n}.next_spike(state, trial.end - time);
+        const double wait = LocalNeuron{sweep.component.node(m), n}.next_spike(state, trial.end - time);
         next_spikes.set(int32_t(neurons.first[m] + n), wait <= trial.end - time ? time + wait : INFINITE);
     }
 
@@ -258,7 +258,7 @@ struct SparseForward {
         const size_t m = neurons.owner[neuron];
         const int64_t n = neuron - neurons.first[m];
         const int node = sweep.component.members[m];
-        const real time = std::min(next_spikes.times[neuron], trial.end);
+        const double time = std::min(next_spikes.times[neuron], trial.end);
         SpikeList &list = trial.spikes[node];
         const int64_t number = int64_t(list.times.size());
         history.sparse_events.push_back({time, Action{SPIKE, node, n, number}});
@@ -267,7 +267,7 @@ struct SparseForward {
         if (group.kind == 1)
             state.x[1] = 0;
         else
-            state.x[0] = group.reset[n];
+            state.x[0] = real(group.reset[n]);
         list.times.push_back(time);
         list.units.push_back(n);
         for (size_t k = 0; k < trial.network.pathways.size(); ++k) {
@@ -285,7 +285,7 @@ struct SparseForward {
         if (volley.time < trial.end) volleys.push(volley);
     }
 
-    void arrive(real time) {
+    void arrive(double time) {
         if (sweep.next_known < sweep.known.size() && sweep.known[sweep.next_known].time <= time) {
             arrive(time, sweep.known[sweep.next_known++].action);
             return;
@@ -298,7 +298,7 @@ struct SparseForward {
         arrive(time, action);
     }
 
-    void arrive(real time, const Action &action) {
+    void arrive(double time, const Action &action) {
         history.sparse_events.push_back({time, action});
         const Pathway &pathway = trial.network.pathways[action.pathway];
         const size_t m = sweep.component.member_of[pathway.target];
@@ -334,7 +334,7 @@ struct SparseReverse {
 
     bool reverse(const SparseEvent &event) {
         const Action &action = event.action;
-        real &slope = trial.spikes[action.node].slopes[action.spike];
+        double &slope = trial.spikes[action.node].slopes[action.spike];
         if (action.pathway == SPIKE) {
             const size_t m = component.member_of[action.node];
             return reverse_update(m, action.fan_or_neuron, [&](const Local &state, Local &of) {
@@ -350,10 +350,10 @@ struct SparseReverse {
             const int64_t n = pathway.targets[s];
             reverse_update(m, n, [&](const Local &state, Local &of) {
                 const real of_current = of.x[group.kind == 1 ? 2 : 1];
-                const real of_v = group.kind == 1 ? state.x[1] * of.x[0] : of.x[0];
-                const real by_time = pathway.weights[s] * (of_current / group.tau_s[n] - of_v / group.tau_m[n]);
+                const double of_v = group.kind == 1 ? state.x[1] * of.x[0] : of.x[0];
+                const double by_time = pathway.weights[s] * (of_current / group.tau_s[n] - of_v / group.tau_m[n]);
                 if (of_weights != nullptr) of_weights[s] += of_current;
-                if (of_delays != nullptr) of_delays[s] += by_time;
+                if (of_delays != nullptr) of_delays[s] += real(by_time);
                 slope += by_time;
                 return true;
             });
@@ -374,15 +374,15 @@ struct SparseReverse {
         if (!happening(state, of)) return false;
         if (scale != 1)
             for (int row = 0; row < 2; ++row) of.x[row] *= scale;
-        if (real *slopes = gradient.models[component.members[m]]) add_model_slopes(neuron, update, of, slopes);
+        if (double *slopes = gradient.models[component.members[m]]) add_model_slopes(neuron, update, of, slopes);
         neuron.flow_back(update.before, update.length, of);
         return true;
     }
 
-    void add_model_slopes(const LocalNeuron &neuron, const Update &update, const Local &of, real *slopes) const {
+    void add_model_slopes(const LocalNeuron &neuron, const Update &update, const Local &of, double *slopes) const {
         const Node &node = neuron.node;
         const int64_t n = neuron.n;
-        each_quadrature(node, update.length, std::abs(update.before.x[neuron.last()]), 0, [&](real elapsed, real weight) {
+        each_quadrature(node, update.length, std::abs(update.before.x[neuron.last()]), 0, [&](double elapsed, double weight) {
             Local state = update.before, adjoint = of;
             neuron.flow(state, elapsed);
             neuron.flow_back(state, update.length - elapsed, adjoint);

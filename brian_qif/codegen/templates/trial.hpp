@@ -11,18 +11,20 @@ enum Outcome { DONE = 0, NOT_FINITE = 1, TOO_MANY_EVENTS = 2, GRAZING = 3, OUT_O
 struct Pathway {
     int source, target;
     const int64_t *fan_pointer, *fan_start, *first_target, *targets;  // first_target: -1 where targets are not contiguous
-    const real *fan_delay, *weights, *largest_weight;
+    const double *fan_delay;
+    const real *weights;
+    const double *largest_weight;
 };
 
 struct Network {
     std::vector<Node> nodes;
     std::vector<Pathway> pathways;
     std::vector<std::vector<int>> components;
-    real sparse_factor = 0;
+    double sparse_factor = 0;
 
     // Whether spikes reach so few of a component's neurons that each is better carried by itself.
     bool is_sparse(const std::vector<int> &members) const {
-        real neurons = 0, synapses = 0, fans = 0;
+        double neurons = 0, synapses = 0, fans = 0;
         for (const int k : members) {
             neurons += nodes[k].size;
             for (const Pathway &pathway : pathways)
@@ -46,7 +48,7 @@ struct Action {
 };
 
 struct Arrival {
-    real time;
+    double time;
     int64_t order;
     Action action;
     bool operator<(const Arrival &other) const {  // for a queue with the earliest on top
@@ -56,7 +58,7 @@ struct Arrival {
 
 // What happens at one time: the actions from first_action up to that of the next event; none where a long step is cut.
 struct Event {
-    real time;
+    double time;
     size_t first_action;
 };
 
@@ -66,12 +68,12 @@ struct Local {
 };
 
 struct Update {
-    real length;
+    double length;
     Local before;
 };
 
 struct SparseEvent {
-    real time;
+    double time;
     Action action;
 };
 
@@ -85,30 +87,30 @@ struct History {
 };
 
 struct SpikeList {
-    std::vector<real> times;
+    std::vector<double> times;
     std::vector<int64_t> units;
-    std::vector<real> slopes;
+    std::vector<double> slopes;
 };
 
 struct Trial {
     const Network &network;
-    real start = 0, end = 0;
+    double start = 0, end = 0;
     std::vector<SpikeList> spikes;
-    std::vector<real> rates;  // of weighted averages; NaN where none is wanted
-    std::vector<std::vector<real>> averages;
-    std::vector<std::vector<real>> sample_times, samples;  // by node; a sample has the voltages, then the currents
+    std::vector<double> rates;  // of weighted averages; NaN where none is wanted
+    std::vector<std::vector<double>> averages;
+    std::vector<std::vector<double>> sample_times, samples;  // by node; a sample has the voltages, then the currents
     std::vector<History> histories;
     Outcome outcome = DONE;
     int failed_node = -1;
     int64_t failed_neuron = -1;
-    real failed_time = 0;
+    double failed_time = 0;
 
     explicit Trial(const Network &network)
         : network(network), spikes(network.nodes.size()), rates(network.nodes.size()),
           averages(network.nodes.size()), sample_times(network.nodes.size()), samples(network.nodes.size()),
           histories(network.components.size()) {}
 
-    Outcome fail(Outcome reason, int node, int64_t neuron, real time) {
+    Outcome fail(Outcome reason, int node, int64_t neuron, double time) {
         failed_node = node;
         failed_neuron = neuron;
         failed_time = time;
