@@ -44,13 +44,16 @@ _SIGNATURES = {
     "run_destroy": (None, [c_void_p]),
     "run_set_source": (None, [c_void_p, c_int, c_int64, _DOUBLES, _INTEGERS]),
     "run_set_samples": (None, [c_void_p, c_int, c_int64, _DOUBLES]),
+    "run_want_peaks": (None, [c_void_p, c_int]),
     "run_read_samples": (None, [c_void_p, c_int, _DOUBLES]),
     "run_forward": (c_int, [c_void_p, c_double, c_double, _DOUBLES]),
     "run_spike_count": (c_int64, [c_void_p, c_int]),
     "run_read_spikes": (None, [c_void_p, c_int, _DOUBLES, _INTEGERS]),
     "run_read_average": (None, [c_void_p, c_int, _DOUBLES]),
+    "run_read_peaks": (None, [c_void_p, c_int, _DOUBLES]),
     "run_seed_spikes": (None, [c_void_p, c_int, _DOUBLES]),
     "run_seed_average": (None, [c_void_p, c_int, _DOUBLES]),
+    "run_seed_peaks": (None, [c_void_p, c_int, _DOUBLES]),
     "run_seed_samples": (None, [c_void_p, c_int, _DOUBLES]),
     "run_want_model": (None, [c_void_p, c_int, _DOUBLES]),
     "run_want_pathway": (None, [c_void_p, c_int, "reals", "reals"]),
@@ -211,6 +214,8 @@ class _Run:
         for k, when in request.samples.items():
             when = np.ascontiguousarray(when, dtype=float)
             self.library.run_set_samples(self.handle, k, len(when), _doubles(when))
+        for k in request.peaks:
+            self.library.run_want_peaks(self.handle, k)
         outcome = self.library.run_forward(self.handle, plan.start, request.duration, _doubles(rates))
         if outcome:
             raise self.network.failure(self.handle, outcome)
@@ -226,11 +231,14 @@ class _Run:
         samples = {k: np.empty((len(when), 2, plan.nodes[k].size)) for k, when in request.samples.items()}
         for k, values in samples.items():
             self.library.run_read_samples(self.handle, k, _doubles(values))
-        return Record(times, units, averages, self, samples)
+        peaks = {k: np.empty(plan.nodes[k].size) for k in request.peaks}
+        for k, values in peaks.items():
+            self.library.run_read_peaks(self.handle, k, _doubles(values))
+        return Record(times, units, averages, self, samples, peaks)
 
     def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
         plan, pathways = self.network.plan, self.network.pathways
-        spike_seeds, average_seeds, sample_seeds = checked_seeds(plan, record, seeds)
+        spike_seeds, average_seeds, sample_seeds, peak_seeds = checked_seeds(plan, record, seeds)
         check_wanted(plan, wanted)
         weights = {k: np.zeros_like(pathways[k].weights) for k in wanted.weights}
         delays = {k: np.zeros_like(pathways[k].weights) for k in wanted.delays}
@@ -240,6 +248,7 @@ class _Run:
             for k in range(len(plan.nodes)):
                 self.library.run_seed_spikes(self.handle, k, _doubles(spike_seeds.get(k)))
                 self.library.run_seed_average(self.handle, k, _doubles(average_seeds.get(k)))
+                self.library.run_seed_peaks(self.handle, k, _doubles(peak_seeds.get(k)))
                 self.library.run_seed_samples(self.handle, k, _doubles(sample_seeds.get(k)))
                 self.library.run_want_model(self.handle, k, _doubles(models.get(k)))
                 v, current = initial.get(k, (None, None))

@@ -116,11 +116,12 @@ class SpikeFunctionLoss:
 
 
 class CrossEntropyLoss:
-    """Softmax cross-entropy on the voltage of a readout, averaged over the trial.
+    """Softmax cross-entropy on the voltage of a readout: its average over the trial, or its largest value.
 
     The output of neuron k is ``gain * int v_k(t) w(t) dt / int w(t) dt`` with the weight
     ``w(t) = exp(-t/weight_time)``, t counted from the start of the trial; its
-    integral between events is taken in closed form.
+    integral between events is taken in closed form. With ``output="maximum"`` it is ``gain * max v_k(t)``: at an event,
+    or where the voltage turns between two, which is known in closed form too.
 
     Parameters
     ----------
@@ -133,16 +134,23 @@ class CrossEntropyLoss:
         *when* an input spike comes, so little gradient goes through spike times.
     gain : float or `brian2.Quantity`, optional
         Factor before the softmax, in the inverse unit of the voltage.
+    output : "average" or "maximum", optional
+        What of the voltage counts.
 
     Notes
     -----
-    Value dimensionless; value and gradient exact up to rounding.
+    Value dimensionless; value and gradient exact up to rounding. A maximum depends on the voltage at one time, so few
+    spikes get a gradient, and it has a kink where another time becomes the highest; there one of both slopes is given.
     """
 
     dimensions = DIMENSIONLESS
 
-    def __init__(self, group, label: int | None = None, weight_time=None, gain=1.0):
+    def __init__(self, group, label: int | None = None, weight_time=None, gain=1.0, output="average"):
         name = group_name_of(group, "CrossEntropyLoss")
+        if output not in ("average", "maximum"):
+            raise ValueError(f"output of a CrossEntropyLoss is 'average' or 'maximum'; it is {output!r}.")
+        if output == "maximum" and weight_time is not None:
+            raise ValueError("weight_time of a CrossEntropyLoss weights an average; a maximum has no weight.")
         if weight_time is not None:
             fail_for_dimension_mismatch(weight_time, second, "weight_time of a CrossEntropyLoss is a time")
             if not float(weight_time) > 0:
@@ -150,7 +158,7 @@ class CrossEntropyLoss:
         fail_for_dimension_mismatch(
             gain * group.v, 1, f"gain of a CrossEntropyLoss must have the inverse unit of the voltage of '{name}'"
         )
-        self.group_name, self.classes, self.gain = name, len(group), float(gain)
+        self.group_name, self.classes, self.gain, self.output = name, len(group), float(gain), output
         self.rate = 0.0 if weight_time is None else 1 / float(weight_time)
         self.label = None if label is None else checked_label(label, self.classes, name)
 
@@ -169,7 +177,10 @@ class CrossEntropyLoss:
             )
 
     def request(self, reading: NetworkReading, duration: float) -> Request:
-        return Request(duration, averages={reading.node(self.group_name): self.rate})
+        index = reading.node(self.group_name)
+        if self.output == "maximum":
+            return Request(duration, peaks=frozenset({index}))
+        return Request(duration, averages={index: self.rate})
 
     def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
         label = self.label if label is None else checked_label(label, self.classes, self.group_name)
@@ -177,13 +188,17 @@ class CrossEntropyLoss:
             raise ValueError("CrossEntropyLoss needs a label: CrossEntropyLoss(readout, label=3).")
         index = reading.node(self.group_name)
         node = reading.plan.nodes[index]
-        mass = -np.expm1(-self.rate * duration) / self.rate if self.rate > 0 else duration
-        mean = record.averages[index] / mass
-        outputs = self.gain * (node.v_offset + node.v_scale * mean)
+        if self.output == "maximum":
+            mass, voltage = 1.0, record.peaks[index]
+        else:
+            mass = -np.expm1(-self.rate * duration) / self.rate if self.rate > 0 else duration
+            voltage = record.averages[index] / mass
+        outputs = self.gain * (node.v_offset + node.v_scale * voltage)
         value, slope = cross_entropy(outputs, label)
         by_voltage = self.gain * slope
-        own = {"v_offset": [by_voltage], "v_scale": [by_voltage * mean]}
-        seeds = Seeds(averages={index: by_voltage * node.v_scale / mass}, coordinates={index: own})
+        own = {"v_offset": [by_voltage], "v_scale": [by_voltage * voltage]}
+        seeds = Seeds(coordinates={index: own})
+        (seeds.peaks if self.output == "maximum" else seeds.averages)[index] = by_voltage * node.v_scale / mass
         return Evaluation(value, seeds, outputs)
 
 

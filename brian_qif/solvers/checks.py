@@ -37,8 +37,8 @@ def given_spikes(node: SourceNode, times, units) -> tuple[np.ndarray, np.ndarray
     return times, np.ascontiguousarray(units, dtype=np.int64)
 
 
-def checked_seeds(plan: NetworkPlan, record: Record, seeds: Seeds) -> tuple[dict, dict, dict]:
-    """Seeds of spike times, averages and samples as contiguous arrays.
+def checked_seeds(plan: NetworkPlan, record: Record, seeds: Seeds) -> tuple[dict, dict, dict, dict]:
+    """Seeds of spike times, averages, samples and peaks as contiguous arrays.
 
     Raises
     ------
@@ -58,7 +58,8 @@ def checked_seeds(plan: NetworkPlan, record: Record, seeds: Seeds) -> tuple[dict
     samples = {
         k: _fitting(plan.nodes[k].name, "sampled state", seed, record.samples[k]) for k, seed in seeds.samples.items()
     }
-    return spike_times, averages, samples
+    peaks = {k: _fitting(plan.nodes[k].name, "neuron", seed, record.peaks[k]) for k, seed in seeds.peaks.items()}
+    return spike_times, averages, samples, peaks
 
 
 def _fitting(name: str, what: str, seed, delivered: np.ndarray) -> np.ndarray:

@@ -90,6 +90,10 @@ class ClockNetwork:
         return [k for k, node in enumerate(self.plan.nodes) if isinstance(node, SourceNode)]
 
     def _check(self, request: Request) -> None:
+        if request.peaks:
+            raise NotImplementedError(
+                "The largest voltage of a trial is known to EventSolver alone; on a clock, average the voltage."
+            )
         for k in (*request.averages, *request.samples):
             if isinstance(self.plan.nodes[k], SourceNode):
                 raise ValueError(f"'{self.plan.nodes[k].name}' gives spikes and has no state to read.")

@@ -101,23 +101,31 @@ class LinearNeurons:
     def _first_crossing(self, neuron: int, state: np.ndarray, step: float) -> float | None:
         if state[0] >= self.threshold[neuron]:
             return 0.0  # only by rounding, at a spike of another neuron at the same time
-        excess = self._excess(neuron, state)
-        # After 600 time constants all is smaller than 1e-260 of what it was, and would soon be zero without a sign.
-        step = min(step, 600 * max(self.tau_m[neuron], *self.tau_s[:, neuron]))
-        turns = self._roots(self._derivatives(neuron, state), step)
+        voltage, threshold = self._voltage(neuron, state), self.threshold[neuron]
+
+        def excess(time):
+            return voltage(time) - threshold
+
+        turns = self._turns(neuron, state, step)
         for begin, end in zip([0.0, *turns], [*turns, step], strict=True):
             if end > begin and excess(end) >= 0:
                 return brentq(excess, begin, end, xtol=1e-300, rtol=4 * np.finfo(float).eps, maxiter=500)
         return None
 
-    def _excess(self, neuron, state):
+    def turns(self, neuron: int, state: np.ndarray, step: float) -> list[tuple[float, float]]:
+        """Times within a step at which the voltage of a neuron turns, the end of the step, and the voltages there."""
+        voltage = self._voltage(neuron, state)
+        return [(time, float(voltage(time))) for time in (*self._turns(neuron, state, step), step)]
+
+    def _turns(self, neuron: int, state: np.ndarray, step: float) -> list[float]:
+        # After 600 time constants all is smaller than 1e-260 of what it was, and would soon be zero without a sign.
+        step = min(step, 600 * max(self.tau_m[neuron], *self.tau_s[:, neuron]))
+        return self._roots(self._derivatives(neuron, state), step)
+
+    def _voltage(self, neuron: int, state: np.ndarray):
         tau_m, tau_s = self.tau_m[neuron], self.tau_s[:, neuron]
-        v, currents, threshold = state[0], state[1:], self.threshold[neuron]
-
-        def excess(time):
-            return np.exp(-time / tau_m) * v + np.sum(current_response(time, tau_m, tau_s) * currents) - threshold
-
-        return excess
+        v, currents = state[0], state[1 : 1 + self.count]
+        return lambda time: np.exp(-time / tau_m) * v + np.sum(current_response(time, tau_m, tau_s) * currents)
 
     def _derivatives(self, neuron, state):
         """f_1 = tau_m dv/dt, then f_(n+1) = df_n/dt + rate_n f_n, which has one exponential less; the last has one.

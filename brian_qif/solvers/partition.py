@@ -58,6 +58,7 @@ class Piece:
             request.duration,
             {part.place[k]: request.averages[k] for k in part.members if k in request.averages},
             {part.place[k]: request.samples[k] for k in part.members if k in request.samples},
+            frozenset(part.place[k] for k in part.members if k in request.peaks),
         )
         return self.prepared.forward(own, {part.place[k]: spikes[k] for k in part.sources})
 
@@ -136,9 +137,9 @@ class PartitionedNetwork:
 
 
 def _merge(k: int, trials: list[PieceTrial], record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """The spikes of a group from those of its parts; its averages and samples go to the record."""
+    """The spikes of a group from those of its parts; its averages, samples and peaks go to the record."""
     where = [(trial.piece.part.place[k], trial) for trial in trials]
-    for name in ("averages", "samples"):
+    for name in ("averages", "samples", "peaks"):
         rows = [getattr(trial.record, name).get(n) for n, trial in where]
         if rows[0] is not None:
             getattr(record, name)[k] = np.concatenate(rows, axis=-1)
@@ -160,7 +161,7 @@ class _ReverseSweep:
     def __init__(self, plan: NetworkPlan, record: Record, seeds: Seeds, wanted: Wanted):
         check_wanted(plan, wanted)
         self.plan, self.wanted = plan, wanted
-        by_time, self.averages, self.samples = checked_seeds(plan, record, seeds)
+        by_time, self.averages, self.samples, self.peaks = checked_seeds(plan, record, seeds)
         self.spike_slopes = [
             np.array(by_time[k]) if k in by_time else np.zeros(len(times)) for k, times in enumerate(record.spike_times)
         ]
@@ -185,6 +186,7 @@ class _ReverseSweep:
                 {n: self.spike_slopes[k][trial.places[k]] for k, n in here.items()},
                 {n: self.averages[k][part.neurons] for k, n in here.items() if k in self.averages},
                 {n: self.samples[k][..., part.neurons] for k, n in here.items() if k in self.samples},
+                {n: self.peaks[k][part.neurons] for k, n in here.items() if k in self.peaks},
             ),
             Wanted(
                 frozenset(n for k, n in pathways.items() if k in wanted.weights),

@@ -40,6 +40,17 @@ class Event(NamedTuple):
     cause: Event | None = None
 
 
+class Peak(NamedTuple):
+    """The largest voltage of a neuron: ``elapsed`` seconds after the beginning of the step that ends with an event.
+
+    The first event is number 0; -1 stands for the start of the trial.
+    """
+
+    value: float
+    elapsed: float = 0.0
+    event: int = -1
+
+
 @dataclass
 class ComponentHistory:
     """Events of one component in order, and the states (one per group) before every ``BLOCK``-th of them."""
@@ -47,6 +58,7 @@ class ComponentHistory:
     members: tuple[int, ...]
     events: list[Event] = field(default_factory=list)
     checkpoints: list[dict[int, np.ndarray]] = field(default_factory=list)
+    peaks: dict[int, list[Peak]] = field(default_factory=dict)
 
     def open_block(self, network: EventNetwork, states: dict[int, np.ndarray]) -> None:
         """Before every ``BLOCK``-th event, keep a copy of the states and rescale them in place."""

@@ -22,6 +22,7 @@ from brian_qif.solvers.reference_events import (
     ComponentHistory,
     Event,
     EventNetwork,
+    Peak,
     TrialHistory,
 )
 from brian_qif.solvers.sweeps import Record, Request, check_request
@@ -86,6 +87,7 @@ class ForwardSweep:
             self.averages,
             TrialHistory(self.request, histories),
             self.samples,
+            {k: np.array([peak.value for peak in peaks]) for c in histories for k, peaks in c.peaks.items()},
         )
 
     def _agenda(self, members) -> Agenda:
@@ -114,6 +116,7 @@ class ForwardSweep:
     def _run_component(self, members) -> ComponentHistory:
         history = ComponentHistory(members)
         states = {k: self.network.neurons[k].initial_state() for k in members}
+        history.peaks = {k: [Peak(float(v)) for v in states[k][0]] for k in members if k in self.request.peaks}
         agenda, time = self._agenda(members), self.plan.start
         lifted: dict[tuple[int, int], Event] = {}  # neurons that an arrival just now lifted, and the arrival
         while agenda:
@@ -186,6 +189,7 @@ class ForwardSweep:
             spiking = [key for key, delay in crossings.items() if delay <= step or key in twins]
             happening = [self._new_spike(*key, time + step) for key in spiking]
         self._average(states, time, step)
+        self._find_peaks(states, step, history)
         for position, event in enumerate(happening):
             if position > 0:
                 history.open_block(self.network, after)
@@ -216,3 +220,11 @@ class ForwardSweep:
                 weight = np.exp(-rate * (time - self.plan.start))
                 by_current = np.sum(of_current * neurons.currents(states[k]), axis=0)
                 self.averages[k] += weight * (of_v * states[k][0] + by_current)
+
+    def _find_peaks(self, states, step, history):
+        """Within a step a voltage is largest at its end or where it turns."""
+        for k, peaks in history.peaks.items():
+            for neuron in range(len(peaks) if step > 0 else 0):
+                for elapsed, value in self.network.neurons[k].turns(neuron, states[k][:, neuron], step):
+                    if value > peaks[neuron].value:
+                        peaks[neuron] = Peak(value, elapsed, len(history.events))

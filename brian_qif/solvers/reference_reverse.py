@@ -33,7 +33,7 @@ class ReverseSweep:
         self.network, self.plan = network, network.plan
         self.history, self.wanted = record.history, wanted
         self.rates, self.average_seeds = self.history.request.averages, seeds.averages
-        self.sample_seeds = seeds.samples
+        self.sample_seeds, self.peak_seeds = seeds.samples, seeds.peaks
         # Slope with respect to each spike time: the loss's own, to which every arrival adds its share.
         self.spike_slopes = [
             np.array(seeds.spike_times[k], dtype=float) if k in seeds.spike_times else np.zeros(len(times))
@@ -52,6 +52,7 @@ class ReverseSweep:
                 adjoints = self._reverse_block(component, block, adjoints)
             for k in component.members:
                 if k in self.wanted.initial:
+                    self._reverse_peaks_at_start(component, k, adjoints[k])
                     self.slopes.initial[k] = self.network.neurons[k].initial_slopes(adjoints[k])
         for k, node in enumerate(self.plan.nodes):
             if isinstance(node, SourceNode) and k in self.wanted.spike_times:
@@ -72,9 +73,12 @@ class ReverseSweep:
             tape.append((time, step, before, {k: state.copy() for k, state in states.items()}))
             self.network.apply(event, states)
             time = event.time
-        for event, (time, step, before, arrived) in zip(reversed(events), reversed(tape), strict=True):
+        for position in reversed(range(len(events))):
+            event, (time, step, before, arrived) = events[position], tape[position]
             self._reverse_event(event, arrived, adjoints)
             adjoints = {k: self._reverse_flow(k, time, step, before[k], adjoint) for k, adjoint in adjoints.items()}
+            for k, peaks in component.peaks.items():
+                self._reverse_peaks(component, k, peaks, first + position, step, before[k], adjoints[k])
         for k, factor in factors.items():
             if factor is not None:
                 adjoints[k][:2] *= factor
@@ -105,6 +109,39 @@ class ReverseSweep:
             seed = self.sample_seeds[k][event.spike]
             neurons.seed_voltage(state, adjoint, seed[0])
             neurons.currents(adjoint)[...] += seed[1:]
+
+    def _reverse_peaks(self, component, k, peaks, number, step, state, adjoint):
+        """Seeds of the peaks within the step that ends with an event; ``adjoint`` is changed in place."""
+        for n, peak in enumerate(peaks):
+            if peak.event == number and k in self.peak_seeds:
+                adjoint += self._reverse_peak(k, peak, n, state, self.peak_seeds[k][n])
+                if peak.elapsed >= step:
+                    rise = self.network.neurons[k].rate(self.network.flow({k: state}, step)[k])[n]
+                    self._reverse_cut(component.events[number:], k, n, self.peak_seeds[k][n] * rise)
+
+    def _reverse_peak(self, k, peak, neuron, state, slope):
+        neurons, seed = self.network.neurons[k], np.zeros_like(state)
+        seed[0, neuron] = slope
+        if k in self.slopes.models:
+            self._integrate_rates(
+                k, peak.elapsed, state, lambda x, here: neurons.flow_adjoint(here, peak.elapsed - x, seed)
+            )
+        return neurons.flow_adjoint(state, peak.elapsed, seed)
+
+    def _reverse_cut(self, events, k, neuron, slope):
+        """Where an arrival ends a rise, the peak is at its time; of several arrivals at one time, the first counts."""
+        for event in events:
+            if event.time > events[0].time:
+                return
+            if event.kind == ARRIVAL and self.plan.pathways[event.pathway].target == k:
+                if neuron in self.plan.pathways[event.pathway].post[self.network.synapses(event)]:
+                    self._add_time_slope(event, neuron, slope)
+                    return
+
+    def _reverse_peaks_at_start(self, component, k, adjoint):
+        for n, peak in enumerate(component.peaks.get(k, ())):
+            if peak.event < 0 and k in self.peak_seeds:
+                adjoint[0, n] += self.peak_seeds[k][n]
 
     def _average_slope(self, event):
         """A later spike prolongs the part of an averaged voltage before its reset."""
@@ -170,7 +207,15 @@ class ReverseSweep:
         return before
 
     def _add_model_slopes(self, k, time, step, state, adjoint):
-        """The integral over the step of the adjoint times the derivative of the vector field by each parameter."""
+        self._integrate_rates(
+            k, step, state, lambda x, here: self._adjoint_before(k, time + x, step - x, here, adjoint)
+        )
+
+    def _integrate_rates(self, k, step, state, adjoint_at):
+        """The integral over a step of the adjoint times the derivative of the vector field by each parameter.
+
+        ``adjoint_at`` gives the adjoint from the time elapsed and the state then.
+        """
         neurons, node, slopes = self.network.neurons[k], self.plan.nodes[k], self.slopes.models[k]
         fastest = min(np.min(node.tau_m), np.min(node.tau_s, initial=np.inf))
         panels = max(1, int(np.ceil(step / (_PANEL * fastest))))
@@ -178,8 +223,7 @@ class ReverseSweep:
             for x, weight in zip(_NODES, _WEIGHTS, strict=True):
                 elapsed = (panel + (1 + x) / 2) * step / panels
                 here = neurons.flow(state, elapsed)
-                after = self._adjoint_before(k, time + elapsed, step - elapsed, here, adjoint)
-                by_tau_m, by_tau_s, by_drive = neurons.rate_slopes(here, after)
+                by_tau_m, by_tau_s, by_drive = neurons.rate_slopes(here, adjoint_at(elapsed, here))
                 factor = weight / 2 * step / panels
                 slopes.tau_m += factor * by_tau_m
                 slopes.tau_s += factor * by_tau_s

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from brian_qif.plan.network_plan import HybridNode, NetworkPlan, NeuronNode, SourceNode
+from brian_qif.plan.network_plan import VOLTAGE, HybridNode, NetworkPlan, NeuronNode, SourceNode
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,14 @@ class Request:
 
     ``duration`` in seconds. ``averages`` maps the index of a node to a rate b (1/second): deliver the integral
     of ``v(t) exp(-b (t - start))`` over the trial for each of its neurons (normal form). ``samples`` maps the index
-    of a node to ascending times (seconds) at which its state is delivered, just after what happens then.
+    of a node to ascending times (seconds) at which its state is delivered, just after what happens then. ``peaks``:
+    nodes whose largest voltage over the trial is delivered.
     """
 
     duration: float
     averages: dict[int, float] = field(default_factory=dict)
     samples: dict[int, np.ndarray] = field(default_factory=dict)
+    peaks: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -34,7 +36,8 @@ class Record:
 
     ``spike_times`` and ``spike_units``: one array per node of the plan, in time order. ``averages``: one array
     for each requested node; ``samples``: for each requested node an array of shape (times, 1 + currents, neurons) with
-    the voltage and the currents. ``history`` belongs to the backend.
+    the voltage and the currents; ``peaks``: for each requested node the largest voltage of each neuron (normal form).
+    ``history`` belongs to the backend.
     """
 
     spike_times: list[np.ndarray]
@@ -42,6 +45,7 @@ class Record:
     averages: dict[int, np.ndarray]
     history: object
     samples: dict[int, np.ndarray] = field(default_factory=dict)
+    peaks: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,6 +61,7 @@ class Seeds:
     spike_times: dict[int, np.ndarray] = field(default_factory=dict)
     averages: dict[int, np.ndarray] = field(default_factory=dict)
     samples: dict[int, np.ndarray] = field(default_factory=dict)
+    peaks: dict[int, np.ndarray] = field(default_factory=dict)
     coordinates: dict[int, dict[str, list]] = field(default_factory=dict)
     weights: dict[int, np.ndarray] = field(default_factory=dict)
     models: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
@@ -124,7 +129,8 @@ def check_request(plan: NetworkPlan, request: Request) -> None:
     ------
     ValueError
         For the voltage of a QIF neuron, whose integral over a spike diverges; of a neuron that is refractory; for a
-        source; of neurons without a closed form; for a negative or infinite rate.
+        source; of neurons without a closed form; for a negative or infinite rate; for the largest voltage of neurons
+        that spike or jump.
     """
     for k, rate in request.averages.items():
         node = plan.nodes[k]
@@ -141,6 +147,17 @@ def check_request(plan: NetworkPlan, request: Request) -> None:
             raise ValueError(f"The voltage of '{node.name}' is held at times, and its average is not known here.")
         if not 0 <= rate < np.inf:
             raise ValueError(f"The rate of the weighted average of '{node.name}' must be 0 or more; it is {rate} /s.")
+    for k in request.peaks:
+        node = plan.nodes[k]
+        if isinstance(node, SourceNode) or isinstance(node, HybridNode) or node.spikes:
+            raise ValueError(
+                f"The largest voltage is known of leaky neurons without a threshold; '{node.name}' is none of them."
+            )
+        if any(pathway.target == k and pathway.port == VOLTAGE for pathway in plan.pathways):
+            raise ValueError(
+                f"The voltage of '{node.name}' jumps at arrivals, and its largest value is not known here; let the "
+                "synapses add to a current."
+            )
     for k, times in request.samples.items():
         if isinstance(plan.nodes[k], SourceNode):
             raise ValueError(f"'{plan.nodes[k].name}' gives spikes and has no state to read.")

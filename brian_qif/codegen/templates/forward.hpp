@@ -27,6 +27,9 @@ struct ForwardSweep {
         history.checkpoints.clear();
         for (size_t m = 0; m < component.members.size(); ++m)
             initial_state(component.node(m), before.data() + component.offsets[m]);
+        for (const int k : component.members)
+            if (trial.wants_peaks[k])
+                for (int64_t n = 0; n < network.nodes[k].size; ++n) trial.peaks[k].push_back({network.nodes[k].v[n], 0, -1});
         collect_known();
         const size_t expected = known.size() + BLOCK;
         history.events.reserve(expected);
@@ -138,6 +141,7 @@ struct ForwardSweep {
     void accept(double moment) {
         if (moment > time) {
             add_averages(moment - time);
+            find_peaks(moment - time);
             component.decay_bounds();
         }
         time = moment;
@@ -238,6 +242,29 @@ struct ForwardSweep {
     void act(const Action &action) {
         history.actions.push_back(action);
         component.apply(action, after.data());
+    }
+
+    // Voltages of linear neurons turn at most once in a step, and never rise above their current.
+    void find_peaks([[maybe_unused]] double length) {
+{% if "linear" in forms %}
+        for (size_t m = 0; m < component.members.size(); ++m) {
+            const int k = component.members[m];
+            if (!trial.wants_peaks[k]) continue;
+            const Node &group = component.node(m);
+            const real *own = before.data() + component.offsets[m], *own_after = after.data() + component.offsets[m];
+            for (int64_t n = 0; n < group.size; ++n) {
+                Peak &peak = trial.peaks[k][n];
+                const double v = own[n], current = own[group.stride + n];
+                Peak found{own_after[n], length, int64_t(history.events.size())};
+                if (current > v && current > peak.value && own_after[group.stride + n] < own_after[n]) {
+                    found.elapsed = std::min(length, time_of_maximum(group.tau_m[n], group.tau_s[n], v, current));
+                    const Step step = make_step<double>(group, n, found.elapsed);
+                    found.value = step.decay_m * v + step.response * current;
+                }
+                if (found.value > peak.value) peak = found;
+            }
+        }
+{% endif %}
     }
 
     void add_averages(double length) {

@@ -9,6 +9,7 @@ struct Run {
     explicit Run(const Network &network) : trial(network) {
         const size_t nodes = network.nodes.size(), pathways = network.pathways.size();
         gradient.average_seeds.resize(nodes);
+        gradient.peak_seeds.resize(nodes);
         gradient.sample_seeds.resize(nodes);
         gradient.models.resize(nodes);
         gradient.weights.resize(pathways);
@@ -114,6 +115,8 @@ void run_set_samples(Run *run, int node, int64_t count, const double *times) {
     run->trial.samples[node].assign(2 * count * run->trial.network.nodes[node].size, double(0));
 }
 
+void run_want_peaks(Run *run, int node) { run->trial.wants_peaks[node] = 1; }
+
 // `rates`: one per node, NaN where no average is wanted.
 int run_forward(Run *run, double start, double duration, const double *rates) {
     Trial &trial = run->trial;
@@ -123,6 +126,7 @@ int run_forward(Run *run, double start, double duration, const double *rates) {
     for (size_t k = 0; k < trial.network.nodes.size(); ++k) {
         trial.rates[k] = rates[k];
         trial.averages[k].assign(std::isnan(rates[k]) ? 0 : trial.network.nodes[k].size, double(0));
+        trial.peaks[k].clear();
         if (trial.network.nodes[k].is_source) continue;
         trial.spikes[k].times.clear();
         trial.spikes[k].units.clear();
@@ -130,8 +134,9 @@ int run_forward(Run *run, double start, double duration, const double *rates) {
     guarded(trial, [&] {
         for (size_t c = 0; c < trial.network.components.size(); ++c) {
             const std::vector<int> &members = trial.network.components[c];
-            bool watched = false;  // averages and samples want all neurons at one time
-            for (const int k : members) watched |= !std::isnan(trial.rates[k]) || !trial.sample_times[k].empty();
+            bool watched = false;  // averages, peaks and samples want all neurons at one time
+            for (const int k : members)
+                watched |= !std::isnan(trial.rates[k]) || trial.wants_peaks[k] || !trial.sample_times[k].empty();
             trial.histories[c].sparse = !watched && trial.network.is_sparse(members);
             if (trial.histories[c].sparse ? SparseForward(trial, c).run() : ForwardSweep(trial, c).run()) break;
         }
@@ -150,6 +155,10 @@ void run_read_average(const Run *run, int node, double *values) {
     std::copy(run->trial.averages[node].begin(), run->trial.averages[node].end(), values);
 }
 
+void run_read_peaks(const Run *run, int node, double *values) {
+    for (const Peak &peak : run->trial.peaks[node]) *values++ = peak.value;
+}
+
 void run_read_samples(const Run *run, int node, double *values) {
     std::copy(run->trial.samples[node].begin(), run->trial.samples[node].end(), values);
 }
@@ -164,6 +173,7 @@ void run_seed_spikes(Run *run, int node, const double *seeds) {
 }
 
 void run_seed_average(Run *run, int node, const double *seeds) { run->gradient.average_seeds[node] = seeds; }
+void run_seed_peaks(Run *run, int node, const double *seeds) { run->gradient.peak_seeds[node] = seeds; }
 void run_seed_samples(Run *run, int node, const double *seeds) { run->gradient.sample_seeds[node] = seeds; }
 void run_want_model(Run *run, int node, double *slopes) { run->gradient.models[node] = slopes; }
 void run_want_pathway(Run *run, int pathway, real *weights, real *delays) {

@@ -2,7 +2,7 @@
 // checkpoint with the arithmetic of the forward sweep.
 
 struct Gradient {
-    std::vector<const double *> average_seeds, sample_seeds;  // by node; null where there are none
+    std::vector<const double *> average_seeds, peak_seeds, sample_seeds;  // by node; null where there are none
     std::vector<real *> weights, delays;  // by pathway, in the order of its fans; null where not wanted
     std::vector<double *> initial_v, initial_current;
     std::vector<double *> models;  // by node: rows of tau_m, tau_s, threshold, reset; null where not wanted
@@ -152,6 +152,7 @@ struct ReverseSweep {
             step.make(component.node(m), shared);
             carry_back(m, when, shared.length, state(position) + offset, earlier.data() + offset);
             if (gradient.models[component.members[m]] != nullptr) add_model_slopes(m, when, shared, state(position) + offset);
+            if (gradient.peak_seeds[component.members[m]] != nullptr) reverse_peaks(event, m, shared, state(position) + offset);
 {% if "quadratic" in forms %}
             forgotten[m] += forgetting[position * component.members.size() + m];
             if (component.node(m).kind == 1 && forgotten[m] > LARGEST_FORGOTTEN) {
@@ -205,6 +206,50 @@ struct ReverseSweep {
             for (int64_t n = 0; n < group.size; ++n)
                 add_rate(group, n, weight, midway.data() + n, of_midway.data() + n, stride, slopes);
         });
+    }
+
+    // Seeds of the peaks within the step that ends with an event.
+    void reverse_peaks(size_t event, size_t m, const Step &shared, const real *before) {
+        const int node = component.members[m];
+        const Node &group = component.node(m);
+        real *result = earlier.data() + component.offsets[m];
+        for (int64_t n = 0; n < group.size; ++n) {
+            const Peak &peak = trial.peaks[node][n];
+            const double seed = gradient.peak_seeds[node][n];
+            if (peak.event != int64_t(event) || seed == 0) continue;
+            const Step step = make_step<double>(group, n, peak.elapsed);
+            result[n] += real(seed * step.decay_m);
+            result[group.stride + n] += real(seed * step.response);
+            if (double *slopes = gradient.models[node]) {
+                each_quadrature(group, peak.elapsed, 0, 0, [&](double elapsed, double weight) {
+                    const Step here = make_step<double>(group, n, elapsed);
+                    const Step rest = make_step<double>(group, n, peak.elapsed - elapsed);
+                    const real v = before[n], current = before[group.stride + n];
+                    const real x[2] = {real(here.decay_m * v + here.response * current), real(here.decay_s * current)};
+                    const real of[2] = {real(seed * rest.decay_m), real(seed * rest.response)};
+                    add_rate(group, n, weight, x, of, 1, slopes);
+                });
+            }
+            if (peak.elapsed >= shared.length) reverse_cut(event, m, n, seed, step, before);
+        }
+    }
+
+    // Where an arrival ends a rise, the peak is at its time; of several arrivals at one time, the first counts.
+    void reverse_cut(size_t event, size_t m, int64_t n, double seed, const Step &step, const real *before) {
+        const Node &group = component.node(m);
+        const double v = before[n], current = before[group.stride + n];
+        const double rise = (step.decay_s * current - step.decay_m * v - step.response * current) / group.tau_m[n];
+        for (size_t k = history.events[event].first_action; k < last_action(event); ++k) {
+            const Action &action = history.actions[k];
+            if (action.pathway < 0 || network.pathways[action.pathway].target != component.members[m]) continue;
+            const Pathway &pathway = network.pathways[action.pathway];
+            for (int64_t s = pathway.fan_start[action.fan_or_neuron]; s < pathway.fan_start[action.fan_or_neuron + 1]; ++s) {
+                if (pathway.targets[s] != n) continue;
+                trial.spikes[action.node].slopes[action.spike] += seed * rise;
+                if (real *of_delays = gradient.delays[action.pathway]) of_delays[s] += real(seed * rise);
+                return;
+            }
+        }
     }
 
     bool reverse_action(const Action &action, const real *states, double when) {
@@ -305,9 +350,11 @@ struct ReverseSweep {
         const real *of = adjoint.data() + component.offsets[m];
         double *by_v = gradient.initial_v[component.members[m]], *by_current = gradient.initial_current[component.members[m]];
         if (by_v == nullptr) return;
+        const double *peak_seeds = gradient.peak_seeds[component.members[m]];
         for (int64_t n = 0; n < group.size; ++n) {
             const bool inverse = group.kind == 1 && std::abs(group.v[n]) > 1;
             by_v[n] = inverse ? -of[group.stride + n] / (group.v[n] * group.v[n]) : of[n];
+            if (peak_seeds != nullptr && trial.peaks[component.members[m]][n].event < 0) by_v[n] += peak_seeds[n];
             by_current[n] = of[(state_rows(group) - 1) * group.stride + n];
         }
     }

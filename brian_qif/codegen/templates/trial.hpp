@@ -92,12 +92,20 @@ struct SpikeList {
     std::vector<double> slopes;
 };
 
+// The largest voltage of a neuron: `elapsed` after the beginning of the step that ends with an event; -1: at the start.
+struct Peak {
+    double value, elapsed;
+    int64_t event;
+};
+
 struct Trial {
     const Network &network;
     double start = 0, end = 0;
     std::vector<SpikeList> spikes;
     std::vector<double> rates;  // of weighted averages; NaN where none is wanted
     std::vector<std::vector<double>> averages;
+    std::vector<char> wants_peaks;  // by node
+    std::vector<std::vector<Peak>> peaks;
     std::vector<std::vector<double>> sample_times, samples;  // by node; a sample has the voltages, then the currents
     std::vector<History> histories;
     Outcome outcome = DONE;
@@ -107,7 +115,7 @@ struct Trial {
 
     explicit Trial(const Network &network)
         : network(network), spikes(network.nodes.size()), rates(network.nodes.size()),
-          averages(network.nodes.size()), sample_times(network.nodes.size()), samples(network.nodes.size()),
+          averages(network.nodes.size()), wants_peaks(network.nodes.size()), peaks(network.nodes.size()), sample_times(network.nodes.size()), samples(network.nodes.size()),
           histories(network.components.size()) {}
 
     Outcome fail(Outcome reason, int node, int64_t neuron, double time) {
