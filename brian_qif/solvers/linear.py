@@ -119,7 +119,7 @@ class LinearNeurons:
 
     def _turns(self, neuron: int, state: np.ndarray, step: float) -> list[float]:
         # After 600 time constants all is smaller than 1e-260 of what it was, and would soon be zero without a sign.
-        step = min(step, 600 * max(self.tau_m[neuron], *self.tau_s[:, neuron]))
+        step = min(step, 600 * max([self.tau_m[neuron], *self.tau_s[:, neuron]]))
         return self._roots(self._derivatives(neuron, state), step)
 
     def _voltage(self, neuron: int, state: np.ndarray):

@@ -14,7 +14,7 @@ BACKENDS = ["reference", "cpp"]
 
 
 def peaked(kind="lif", seed=0, **keywords):
-    """A network whose readout has peaks of all sorts: where its voltage turns, and where an inhibitory spike cuts it."""
+    """A network whose readout has peaks of all sorts: where its voltage turns, and where inhibition cuts a rise."""
     case = example(kind, recurrent=True, delays=True, readout=True, seed=seed, **keywords)
     case.parameters["tau_m"], case.parameters["tau_s"] = case.readout.tau_m, case.readout.tau_s
     return case
