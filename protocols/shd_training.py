@@ -7,15 +7,16 @@ import math
 from dataclasses import asdict
 
 import numpy as np
-from brian2 import ms, second
+from brian2 import ms
 
 from brian_qif import ClockSolver, EventSolver
 from brian_qif.plotting import draw_curves
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
-from brian_qif.protocols.networks import NEURONS, build_classifier
+from brian_qif.protocols.networks import NEURONS
 from brian_qif.protocols.recipes import RECIPES, recipe_of
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
 from brian_qif.protocols.summary import summarise, title_of
+from brian_qif.protocols.trained_network import classifier_of
 from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.datasets import said_units
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
@@ -177,16 +178,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
     Trainer
         Its parameters are the weights of the input, of the readout, and among the hidden neurons if there are any.
     """
-    classifier = build_classifier(
-        neuron,
-        *sizes,
-        tau_m=recipe.tau_m * second,
-        readout_tau_m=recipe.readout_tau_m * second,
-        readout_tau_s=recipe.readout_tau_s * second,
-        weight_time=recipe.weight_time * second,
-        gain=recipe.gain,
-        recurrent=recurrent,
-    )
+    classifier = classifier_of(neuron, sizes, recipe, recurrent)
     hidden = [recipe.learning_rate, recipe.clip]
     rate, clip = zip(hidden, [recipe.readout_learning_rate, None], *[hidden] * recurrent, strict=True)
     return Trainer(
