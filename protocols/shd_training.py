@@ -11,9 +11,10 @@ from brian2 import ms
 
 from brian_qif import ClockSolver, EventSolver
 from brian_qif.plotting import draw_curves
+from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
 from brian_qif.protocols.networks import NEURONS
-from brian_qif.protocols.recipes import RECIPES, recipe_of
+from brian_qif.protocols.recipes import RECIPES
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
 from brian_qif.protocols.summary import summarise, title_of
 from brian_qif.protocols.trained_network import classifier_of
@@ -38,6 +39,7 @@ def train_on_recordings(
     epochs=20,
     batch_size=None,
     learning_rate=None,
+    config=None,
     seed=0,
     threads=None,
     inputs=None,
@@ -80,6 +82,8 @@ def train_on_recordings(
     learning_rate : float, optional
         Adam's step size for the input weights, by default the recipe's. That of the readout's weights keeps its
         ratio to it.
+    config : dict, str or os.PathLike, optional
+        Values of the recipe's fields, or a JSON file with them. ``batch_size`` and ``learning_rate`` go before it.
     seed : int
         Decides the initial weights and the order of the samples.
     threads : int, optional
@@ -108,11 +112,12 @@ def train_on_recordings(
     for name, value in numbers.items():
         _refuse_below(1, name, value)
     _refuse_below(0, "seed", seed)
-    recipe_of(neuron, batch_size, learning_rate)
+    configured_recipe(config, neuron, batch_size, learning_rate)
     train, test = chosen_files(train, test, validate)
     folder = RunFolder(f"results/{neuron}" if out is None else out, resume)
     inputs = said_units(train) or 700 if inputs is None else inputs
-    recipe, chosen = recipe_of(neuron, batch_size, learning_rate, inputs), _solver(solver, device, dt)
+    recipe = configured_recipe(config, neuron, batch_size, learning_rate, inputs)
+    chosen = _solver(solver, device, dt)
     with opened(train, test, inputs, validate, seed) as (training_set, test_set):
         settings = {
             "neuron": neuron,
@@ -130,7 +135,7 @@ def train_on_recordings(
         }
         folder.claim(settings)
         sizes = (inputs, hidden, training_set.n_classes)
-        duration = _trial_duration(training_set)
+        duration = trial_duration(training_set)
         trainer = prepare_trainer(neuron, sizes, duration, recipe, seed, threads, recurrent, chosen)
         progress = Progress(report)
         if training_set.synthetic or test_set.synthetic:
@@ -254,8 +259,8 @@ def _refuse_below(least, name, value):
         raise ValueError(f"'{name}' has to be at least {least}, not {value}.")
 
 
-def _trial_duration(samples):
-    """The last spike of any training sample, rounded up to the next 10 ms so that it lies inside the trial."""
+def trial_duration(samples):
+    """The duration of a trial: until the last spike of any sample, rounded up to the next 10 ms so that it lies inside."""
     return (math.floor(float(samples.duration) / 0.01) + 1) * 10 * ms
 
 
@@ -323,6 +328,11 @@ def add_arguments(parser):
         metavar="X",
         help=f"Adam's step size for the input weights (default: {_defaults('learning_rate')}); that of the readout's"
         f" weights is in proportion (default: {_defaults('readout_learning_rate')})",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="JSON file with values of the recipe's fields, such as the best.json of a search; other options go before",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="initial weights and order of samples (default: %(default)s)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +150,7 @@ class TrainedNetwork(Classifier):
         voltages, dt = np.asarray(monitor.v), float(monitor.clock.dt)
         if monitor.source is not self.readout or len(voltages) != len(self.readout):
             raise ValueError(
-                "The monitor has to record v of all neurons of 'readout': StateMonitor(readout, 'v', True)"
+                "The monitor has to record v of all neurons of the readout: StateMonitor(readout, 'v', True)."
             )
         times = dt * np.arange(voltages.shape[1] + 1)
         voltages = np.concatenate([voltages, voltages[:, -1:]], axis=1)
@@ -164,7 +164,7 @@ class TrainedNetwork(Classifier):
         Parameters
         ----------
         samples : sequence of SpikeSample
-            With ``times``, ``units`` and a ``label``, which decides nothing.
+            With ``times`` and ``units``.
         solver : EventSolver or ClockSolver, optional
             By default an `EventSolver`.
         threads : int, optional
@@ -188,11 +188,20 @@ class TrainedNetwork(Classifier):
         batch = BatchGradient(gradient, self.stimulus, threads=threads)
         outputs, counts = [], []
         for first in range(0, len(samples), _AT_ONCE):
-            some = [samples[k] for k in range(first, min(first + _AT_ONCE, len(samples)))]
+            some = [_Spikes(samples[k]) for k in range(first, min(first + _AT_ONCE, len(samples)))]
             result = batch(some, self.duration, reverse=False)
             outputs.append(result.outputs)
             counts.append(result.spike_counts[self.hidden.name])
         return np.concatenate(outputs), np.concatenate(counts)
+
+
+class _Spikes:
+    """The spikes of a sample, with a label that the batch asks for and that decides nothing about outputs."""
+
+    label = 0
+
+    def __init__(self, sample):
+        self.times, self.units = sample.times, sample.units
 
 
 def load_network(run, trials=1):
@@ -229,24 +238,16 @@ def load_network(run, trials=1):
     ...
     FileNotFoundError: 'nowhere' holds no run: settings.json is missing.
     """
-    folder = Path(run)
-    for name in ("settings.json", "checkpoint.npz"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"'{folder}' holds no run: {name} is missing.")
-    settings = read_settings(folder)
+    folder, settings = Path(run), read_settings(run)
     arrays, description = read_checkpoint(folder / "checkpoint.npz")
-    try:
-        recipe = Recipe(**{field.name: settings[field.name] for field in fields(Recipe) if field.name in settings})
-        sizes = settings["inputs"], settings["hidden"], settings["classes"]
-        neuron, recurrent = settings["neuron"], settings["recurrent"]
-        duration = float(description["settings"]["duration"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"'{folder}' is not a run of 'brian-qif train': {error} is missing.") from error
-    classifier = classifier_of(neuron, sizes, recipe, recurrent, trials)
+    recipe = Recipe(**{field.name: settings[field.name] for field in fields(Recipe) if field.name in settings})
+    sizes = settings["inputs"], settings["hidden"], settings["classes"]
+    duration = float(description["settings"]["duration"])
+    classifier = classifier_of(settings["neuron"], sizes, recipe, settings["recurrent"], trials)
     for k, parameter in enumerate(classifier.parameters):
         value, expected = arrays.get(f"value_{k}"), _size(parameter.group, trials)
         if value is None or value.size != expected:
-            found = "none" if value is None else value.size
+            found = 0 if value is None else value.size
             raise ValueError(
                 f"'{folder / 'checkpoint.npz'}' has {found} values of {parameter.group.name}.{parameter.name}; its"
                 f" settings say {expected}."
@@ -256,29 +257,40 @@ def load_network(run, trials=1):
     return TrainedNetwork(**parts, duration=duration * second, trials=trials, settings=settings)
 
 
-def read_settings(folder):
+def read_settings(run):
     """The settings of a run.
 
     Parameters
     ----------
-    folder : pathlib.Path
+    run : str or os.PathLike
         Its folder.
 
     Returns
     -------
     dict
+        What settings.json holds.
 
     Raises
     ------
+    FileNotFoundError
+        If the folder holds no run, or one that has no checkpoint yet.
     ValueError
-        If the file is damaged.
+        If it is another run than one of ``brian-qif train``, or damaged.
     """
+    folder = Path(run)
+    for name in ("settings.json", "checkpoint.npz"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"'{folder}' holds no run: {name} is missing.")
+    path = folder / "settings.json"
     try:
-        settings = json.loads((folder / "settings.json").read_text("utf-8"))
+        settings = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"'{folder / 'settings.json'}' is damaged: {error}.") from error
-    if not isinstance(settings, dict):
-        raise ValueError(f"'{folder / 'settings.json'}' is damaged: it holds no settings.")
+        raise ValueError(f"'{path}' is damaged: {error}.") from error
+    required = {field.name for field in fields(Recipe) if field.default is MISSING}
+    required |= {"neuron", "inputs", "hidden", "classes", "recurrent"}
+    missing = sorted(required - set(settings if isinstance(settings, dict) else ()))
+    if missing:
+        raise ValueError(f"'{path}' is not of a run of 'brian-qif train': {', '.join(missing)} is missing.")
     return settings
 
 
