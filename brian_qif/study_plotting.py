@@ -141,7 +141,11 @@ def draw_slices(table, names, value, log, path, title=None):
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
         points = panel.scatter(table[name], table[value], c=table["number"], cmap="viridis", s=14)
-        panel.set_xscale("log" if name in log else "linear")
+        if name in log and table[name].min() < table[name].max():
+            panel.set_xscale("log")
+            marks = np.geomspace(table[name].min(), table[name].max(), 3)
+            panel.set_xticks(marks, [f"{mark:.2g}" for mark in marks])
+            panel.set_xticks([], minor=True)
         panel.set_xlabel(name.replace("_", " "), fontsize=9)
         panel.tick_params(labelsize=7)
         panel.spines[["top", "right"]].set_visible(False)

@@ -156,8 +156,7 @@ class _Judge:
                     "seconds_per_epoch": float(trainer.history["seconds"].mean()),
                 }
             )
-            for name, value in notes.items():
-                trial.set_user_attr(name, value)
+            trial.set_user_attr("notes", notes)
             trial.report(found.accuracy, trainer.epoch)
             if trainer.epoch < self.epochs and trial.should_prune():
                 raise TrialPruned
@@ -211,9 +210,9 @@ def _speakers(samples):
 def _line(study, trial, total):
     finished = [one for one in study.get_trials(deepcopy=False) if one.state.name in ("COMPLETE", "PRUNED")]
     values = [one.value for one in finished if one.state.name == "COMPLETE"]
-    notes = trial.user_attrs
-    if "outcome" in notes:
-        said = notes["outcome"]
+    notes = trial.user_attrs.get("notes", {})
+    if "outcome" in trial.user_attrs:
+        said = trial.user_attrs["outcome"]
     elif trial.state.name == "PRUNED":
         said = f"given up after epoch {notes['epochs']} at {notes['validation_accuracy']:.3f}"
     else:

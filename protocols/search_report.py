@@ -100,7 +100,8 @@ def trial_table(study):
         with without_experimental_warnings():
             retried = optuna.storages.RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
         seconds = None if trial.duration is None else trial.duration.total_seconds()
-        notes = {name: trial.user_attrs.get(name) for name in NOTES}
+        known = {**trial.user_attrs, **trial.user_attrs.get("notes", {})}
+        notes = {name: known.get(name) for name in NOTES}
         begun = {"number": trial.number, "state": trial.state.name.lower(), "retry_of": retried, "seconds": seconds}
         rows.append({**begun, **notes, **trial.params})
     return pd.DataFrame(rows)

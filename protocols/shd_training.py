@@ -260,7 +260,7 @@ def _refuse_below(least, name, value):
 
 
 def trial_duration(samples):
-    """The duration of a trial: until the last spike of any sample, rounded up to the next 10 ms so that it lies inside."""
+    """The duration of a trial: up to the last spike of any sample, which lies inside after rounding up to 10 ms."""
     return (math.floor(float(samples.duration) / 0.01) + 1) * 10 * ms
 
 
