@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 
 import optuna
@@ -120,11 +121,16 @@ def importances(study, names):
     Returns
     -------
     dict of str to float
-        Shares by name, the largest first; empty where there are too few complete trials for it.
+        Shares by name, the largest first; empty where the complete trials are too few or too much alike for it.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < 10 or len({trial.value for trial in complete}) < 2:
         return {}
     varied = [name for name in names if len({trial.params[name] for trial in complete}) > 1]
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator, params=varied))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Target and region quantiles select the same set of trials")
+        try:
+            return dict(optuna.importance.get_param_importances(study, evaluator=evaluator, params=varied))
+        except UserWarning:
+            return {}  # so many trials have the same value that the best of them cannot be told from the others

@@ -11,10 +11,11 @@ from brian_qif.protocols.recipes import recipe_of
 from brian_qif.protocols.search import search_settings
 from brian_qif.protocols.search_space import Choice, search_space, start_of
 from brian_qif.protocols.shd_training import train_on_recordings
+from brian_qif.study_plotting import draw_importance
 from tests.training.spike_files import write_pattern_file
 
 optuna = pytest.importorskip("optuna")
-from brian_qif.protocols import search_study  # noqa: E402  (needs optuna)
+from brian_qif.protocols import search_report, search_study  # noqa: E402  (needs optuna)
 
 SMALL = {"inputs": 12, "hidden": 4, "epochs": 1, "threads": 1}
 ARGUMENTS = ["--inputs", "12", "--hidden", "4", "--epochs", "1", "--threads", "1"]
@@ -34,8 +35,9 @@ def searched(train, tmp_path_factory):
 
 def test_what_a_search_leaves_behind(searched):
     found, folder = searched
-    names = ["best.json", "importance.png", "parallel.png", "search.json", "slices.png", "study.db", "trials.csv"]
-    assert sorted(path.name for path in folder.iterdir()) == names
+    names = {"best.json", "parallel.png", "search.json", "slices.png", "study.db", "trials.csv"}
+    assert {path.name for path in folder.iterdir()} - {"importance.png"} == names
+    assert {"study.db", *found["files"]} == {path.name for path in folder.iterdir()}
     assert json.loads((folder / "search.json").read_text("utf-8")) == found
     table = pd.read_csv(folder / "trials.csv")
     assert list(table["number"]) == list(range(12))
@@ -43,9 +45,29 @@ def test_what_a_search_leaves_behind(searched):
     assert set(search_space(12)) <= set(table)
     complete = table[(table["state"] == "complete") & table["outcome"].isna()]
     assert found["best"]["validation_accuracy"] == complete["validation_accuracy"].max()
-    assert sum(found["importance"].values()) == pytest.approx(1, rel=1e-9)
-    for name in ("importance.png", "parallel.png", "slices.png"):
+    for name in ("parallel.png", "slices.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def study_of(function, trials):
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(lambda trial: function(trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)), trials)
+    return study
+
+
+def test_importance_tells_what_decides(tmp_path):
+    found = search_report.importances(study_of(lambda x, y: x, 40), ["x", "y"])
+    assert list(found) == ["x", "y"]
+    assert sum(found.values()) == pytest.approx(1, rel=1e-12)
+    assert found["x"] > 0.8
+    draw_importance(found, tmp_path / "importance.png")
+    assert (tmp_path / "importance.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_importance_is_not_told_where_nothing_tells_it():
+    assert search_report.importances(study_of(lambda x, y: x, 9), ["x", "y"]) == {}
+    assert search_report.importances(study_of(lambda x, y: 0.5, 40), ["x", "y"]) == {}
+    assert search_report.importances(study_of(lambda x, y: float(x > 0.01), 40), ["x", "y"]) == {}
 
 
 def test_the_first_trial_is_the_models_own_recipe(searched):

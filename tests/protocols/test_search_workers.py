@@ -48,7 +48,8 @@ def test_workers_that_begin_together_finish_exactly_the_wanted_number(tmp_path):
 
 def test_a_trial_whose_worker_died_at_its_very_beginning(tmp_path):
     study = open_study(tmp_path)
-    study.ask()
+    with pytest.warns(UserWarning, match="Heartbeat of storage"):
+        study.ask()
     search_study.carry_out(study, tried, 2, 1, nothing)
     states = [trial.state.name for trial in study.trials]
     assert sorted(states) == ["COMPLETE", "COMPLETE", "FAIL"]
