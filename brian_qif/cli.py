@@ -12,6 +12,7 @@ from brian_qif._version import __version__
 _INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 _GOING_ON = {
     "train": " The last whole epoch is kept; --resume goes on.",
+    "reproduce": " What is finished is kept; the same command goes on.",
     "search": " Finished trials are kept; the same command goes on.",
 }
 
@@ -63,6 +64,7 @@ def _parser():
         data_info,
         data_synthesise,
         prediction,
+        reproduction,
         search,
         shd_training,
     )
@@ -80,6 +82,7 @@ def _parser():
         ("train", shd_training, "train a network on spike trains of spoken digits"),
         ("search", search, "search for the best settings, with any number of workers"),
         ("predict", prediction, "label spike trains by a trained network"),
+        ("reproduce", reproduction, "search and train LIF and QIF networks, and write a report"),
         ("bench", benchmark, "time the forward and the reverse sweep"),
         ("compare", comparison, "draw several trainings into one picture"),
         ("data download", data_download, "fetch a published data set"),

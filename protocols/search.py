@@ -98,7 +98,7 @@ def search_settings(
     search_study, search_report = _optuna_parts()
     train, _ = chosen_files(train, validate=validate)
     inputs = said_units(train) or 700 if inputs is None else inputs
-    folder = _writable(f"results/search_{neuron}" if out is None else out)
+    folder = writable_folder(f"results/search_{neuron}" if out is None else out)
     storage = f"sqlite:///{(folder / 'study.db').resolve()}" if storage is None else storage
     progress = Progress(report)
     with SpikeDataset(train, n_units=inputs) as samples:
@@ -189,7 +189,23 @@ def _optuna_parts():
     return search_study, search_report
 
 
-def _writable(path):
+def writable_folder(path):
+    """A folder for output, made where it is missing.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The folder.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    OSError
+        If it is a file or cannot be written.
+    """
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"'{folder}' is a file; the output needs a folder.")

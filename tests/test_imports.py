@@ -20,7 +20,7 @@ PARTS = {
     "models": ({"models", "equations"}, {"brian2", "numpy"}),
     "protocols": (
         {"protocols", "models", "training", "data", "plotting", "study_plotting", "solvers", "gradients"},
-        {"brian2", "numpy", "pandas", "optuna", "sqlalchemy"},
+        {"brian2", "numpy", "pandas", "jinja2", "optuna", "sqlalchemy"},
     ),
     "preferences": (set(), {"brian2"}),
     "_shadow": (set(), set()),
