@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from brian_qif.protocols.recipes import recipe_of
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.search_space import search_space, start_of
 from brian_qif.protocols.shd_training import initialise, prepare_trainer, trial_duration
-from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.datasets import SpikeDataset, said_units
 from brian_qif.training.progress import Progress
 
@@ -121,7 +121,7 @@ def search_settings(
         def say(study, trial):
             progress.line(_line(study, trial, trials))
 
-        search_study.carry_out(shared, objective, trials, heartbeat, say)
+        search_study.carry_out(shared, opened, objective, trials, say)
         return search_report.write_report(shared, folder, settings, samples.synthetic, judge.chance)
 
 
@@ -211,8 +211,8 @@ def writable_folder(path):
         raise NotADirectoryError(f"'{folder}' is a file; the output needs a folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / ".writable", b"")
-        (folder / ".writable").unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise OSError(f"The output folder '{folder}' cannot be written: {error.strerror or error}.") from error
     return folder

@@ -147,7 +147,7 @@ def suggest(trial, space):
     return values
 
 
-def carry_out(study, objective, total, heartbeat, after_trial):
+def carry_out(study, storage, objective, total, after_trial):
     """Run trials until a number of them is finished, counting those of all workers.
 
     A worker that finds nothing left to begin waits for the others, and takes over what one of them leaves behind.
@@ -156,23 +156,23 @@ def carry_out(study, objective, total, heartbeat, after_trial):
     ----------
     study : optuna.Study
         From `open_study`.
+    storage : optuna.storages.BaseStorage
+        That of the study, from `open_storage`.
     objective : callable
         Of a trial; it gives the value to be maximised, or raises ``optuna.TrialPruned``.
     total : int
         The number of trials that are to be complete or pruned at the end.
-    heartbeat : int
-        As in `open_storage`.
     after_trial : callable
         Is given the study and the frozen trial when one of this worker's has finished.
     """
-    watched = _Unbegun(3 * heartbeat)
     # Without signs of life nobody knows whether a trial that somebody else began will ever end.
-    alive = getattr(study._storage, "_backend", study._storage)
-    waits = getattr(alive, "heartbeat_interval", None) is not None
+    heartbeat = getattr(storage, "heartbeat_interval", None)
+    watched = None if heartbeat is None else _Unbegun(3 * heartbeat)
 
     def guarded(trial):
-        if waits:
-            alive.record_heartbeat(trial._trial_id)
+        if heartbeat is not None:
+            number = storage.get_study_id_from_name(study.study_name)
+            storage.record_heartbeat(storage.get_trial_id_from_study_id_trial_number(number, trial.number))
         trial.set_user_attr("begun", trial.number)
         trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
         earlier = [one for one in study.get_trials(deepcopy=False) if one.number < trial.number]
@@ -185,7 +185,7 @@ def carry_out(study, objective, total, heartbeat, after_trial):
             after_trial(study, trial)
 
     while True:
-        if waits:
+        if heartbeat is not None:
             with without_experimental_warnings():
                 optuna.storages.fail_stale_trials(study)
             watched.fail_dead(study)
@@ -195,7 +195,7 @@ def carry_out(study, objective, total, heartbeat, after_trial):
             return
         if states[TrialState.WAITING] or done + states[TrialState.RUNNING] < total:
             _one_trial(study, guarded, finished)
-        elif waits:
+        elif heartbeat is not None:
             time.sleep(min(1.0, heartbeat / 2))
         else:
             return

@@ -152,10 +152,10 @@ class TrainedNetwork(Classifier):
             raise ValueError(
                 "The monitor has to record v of all neurons of the readout: StateMonitor(readout, 'v', True)."
             )
-        times = dt * np.arange(voltages.shape[1] + 1)
         voltages = np.concatenate([voltages, voltages[:, -1:]], axis=1)
-        weights = np.exp(-self.loss.rate * times)
-        means = np.trapezoid(voltages * weights, times, axis=1) / np.trapezoid(weights, times)
+        weights = np.exp(-self.loss.rate * dt * np.arange(voltages.shape[1]))
+        weights[[0, -1]] /= 2  # trapezoids
+        means = voltages @ weights / weights.sum()
         return self.loss.gain * means.reshape(self.trials, -1)
 
     def classify(self, samples, solver=None, threads=None):

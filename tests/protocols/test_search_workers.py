@@ -18,7 +18,7 @@ from brian_qif.protocols import search_study  # noqa: E402  (needs optuna)
 
 def open_study(folder, heartbeat=1):
     storage = search_study.open_storage(f"sqlite:///{folder / 'study.db'}", heartbeat)
-    return search_study.open_study(storage, "shared", {"a": 1}, {"x": 0.5}, 1, seed=0)
+    return search_study.open_study(storage, "shared", {"a": 1}, {"x": 0.5}, 1, seed=0), storage
 
 
 def tried(trial):
@@ -31,9 +31,9 @@ def nothing(study, trial):
 
 
 def test_workers_that_begin_together_finish_exactly_the_wanted_number(tmp_path):
-    study = open_study(tmp_path)
+    study, _ = open_study(tmp_path)
     workers = [
-        threading.Thread(target=search_study.carry_out, args=(open_study(tmp_path), tried, 9, 1, nothing))
+        threading.Thread(target=search_study.carry_out, args=(*open_study(tmp_path), tried, 9, nothing))
         for _ in range(4)
     ]
     for worker in workers:
@@ -47,10 +47,10 @@ def test_workers_that_begin_together_finish_exactly_the_wanted_number(tmp_path):
 
 
 def test_a_trial_whose_worker_died_at_its_very_beginning(tmp_path):
-    study = open_study(tmp_path)
+    study, storage = open_study(tmp_path)
     with pytest.warns(UserWarning, match="Heartbeat of storage"):
         study.ask()
-    search_study.carry_out(study, tried, 2, 1, nothing)
+    search_study.carry_out(study, storage, tried, 2, nothing)
     states = [trial.state.name for trial in study.trials]
     assert sorted(states) == ["COMPLETE", "COMPLETE", "FAIL"]
 
