@@ -41,4 +41,14 @@ __all__ = [
     "Trajectory",
     "__version__",
     "check_gradient",
+    "load_network",
 ]
+
+
+def __getattr__(name):
+    # A public name of the studies, which the library does not import before somebody asks for it.
+    if name == "load_network":
+        from brian_qif.protocols.trained_network import load_network
+
+        return load_network
+    raise AttributeError(f"module 'brian_qif' has no attribute '{name}'")

@@ -10,6 +10,11 @@ from brian2.units.fundamentalunits import DimensionMismatchError
 from brian_qif._version import __version__
 
 _INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+_GOING_ON = {
+    "train": " The last whole epoch is kept; --resume goes on.",
+    "reproduce": " What is finished is kept; the same command goes on.",
+    "search": " Finished trials are kept; the same command goes on.",
+}
 
 
 def main(argv=None):
@@ -41,7 +46,7 @@ def main(argv=None):
         sys.stderr.write(f"brian-qif {name}: error: {_one_line(error)}\n")
         return 2
     except KeyboardInterrupt:
-        resume = " The last whole epoch is kept; --resume goes on." if name == "train" else ""
+        resume = _GOING_ON.get(name, "")
         sys.stderr.write(f"\nbrian-qif {name}: stopped.{resume}\n")
         return _INTERRUPTED
     sys.stdout.write(text + "\n")
@@ -58,6 +63,9 @@ def _parser():
         data_from_audio,
         data_info,
         data_synthesise,
+        prediction,
+        reproduction,
+        search,
         shd_training,
     )
 
@@ -72,6 +80,9 @@ def _parser():
     studies = {}
     for name, study, text in (
         ("train", shd_training, "train a network on spike trains of spoken digits"),
+        ("search", search, "search for the best settings, with any number of workers"),
+        ("predict", prediction, "label spike trains by a trained network"),
+        ("reproduce", reproduction, "search and train LIF and QIF networks, and write a report"),
         ("bench", benchmark, "time the forward and the reverse sweep"),
         ("compare", comparison, "draw several trainings into one picture"),
         ("data download", data_download, "fetch a published data set"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_COLOURS = ("#0b6e99", "#c8553d", "#588b4a", "#7b4f9d", "#a87f1f", "#5c6670")
+COLOURS = ("#0b6e99", "#c8553d", "#588b4a", "#7b4f9d", "#a87f1f", "#5c6670")
 
 
 def draw_curves(history, path, title=None):
@@ -23,7 +23,7 @@ def draw_curves(history, path, title=None):
         If the file cannot be written.
     """
     figure, panels = _four_panels(title)
-    _draw(panels, history, {group: colour for group, colour in zip(_groups(history), _COLOURS, strict=False)})
+    _draw(panels, history, {group: colour for group, colour in zip(_groups(history), COLOURS, strict=False)})
     if len(_groups(history)) > 1:
         for panel in panels[2:]:
             panel.legend(frameon=False)
@@ -47,8 +47,8 @@ def draw_comparison(runs, path):
     """
     figure, panels = _four_panels(None)
     for number, (name, summary, history) in enumerate(runs):
-        colour = _COLOURS[number % len(_COLOURS)]
-        style = "-" if number < len(_COLOURS) else "--"
+        colour = COLOURS[number % len(COLOURS)]
+        style = "-" if number < len(COLOURS) else "--"
         _draw(panels, history, dict.fromkeys(_groups(history), colour), line_style=style, colour=colour)
         label = f"{name}: test accuracy {summary['test_accuracy']:.3f}"
         panels[0].plot([], [], style, color=colour, label=label)
@@ -87,7 +87,7 @@ def draw_raster(times, units, n_units, path, title=None):
     figure = Figure(figsize=(8, 5), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
     panel = figure.subplots()
-    panel.scatter(times, units, s=40 / max(1.0, n_units / 25), color=_COLOURS[0], linewidths=0)
+    panel.scatter(times, units, s=40 / max(1.0, n_units / 25), color=COLOURS[0], linewidths=0)
     panel.set_xlim(left=0)
     panel.set_ylim(n_units - 0.5, -0.5)
     panel.set_xlabel("Time (s)")
@@ -123,7 +123,7 @@ def _four_panels(title):
     return figure, panels
 
 
-def _draw(panels, history, colours, line_style="-", colour=_COLOURS[0]):
+def _draw(panels, history, colours, line_style="-", colour=COLOURS[0]):
     epochs = history["epoch"]
     style = {"linestyle": line_style, "linewidth": 1.8, "marker": "o", "markersize": 3}
     panels[0].plot(epochs, history["loss"], color=colour, **style)

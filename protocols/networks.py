@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, second
 
 from brian_qif import CrossEntropyLoss
@@ -44,6 +45,7 @@ def build_classifier(
     weight_time=None,
     gain=1.0,
     recurrent=False,
+    trials=1,
 ):
     """Build the network with all-to-all synapses whose weights are zero.
 
@@ -61,6 +63,8 @@ def build_classifier(
         See `CrossEntropyLoss`.
     recurrent : bool
         Whether every hidden neuron hears all others, after 1 ms.
+    trials : int
+        How many copies of the network lie side by side in the same groups, one behind the other and not connected.
 
     Returns
     -------
@@ -77,20 +81,23 @@ def build_classifier(
     for layer, size in (("input", n_inputs), ("hidden", n_hidden), ("readout", n_classes)):
         if size < 1:
             raise ValueError(f"The {layer} layer needs at least one neuron, not {size}.")
+    if trials < 1:
+        raise ValueError(f"At least one trial has to lie in the network, not {trials}.")
+    n_inputs, n_hidden, n_classes = (trials * size for size in (n_inputs, n_hidden, n_classes))
     stimulus = SpikeGeneratorGroup(n_inputs, [], [] * second, name="stimulus")
     hidden = NEURONS[neuron](n_hidden, tau_m=tau_m, tau_s=tau_m / 2 if tau_s is None else tau_s, name="hidden")
     readout = LeakyIntegratorGroup(n_classes, tau_m=readout_tau_m, tau_s=readout_tau_s, name="readout")
     input_synapses = Synapses(stimulus, hidden, "w : 1", on_pre="I_post += w", name="input_synapses")
     output_synapses = Synapses(hidden, readout, "w : 1", on_pre="I_post += w", name="output_synapses")
-    input_synapses.connect()
-    output_synapses.connect()
+    _connect(input_synapses, trials)
+    _connect(output_synapses, trials)
     parts = [stimulus, hidden, readout, input_synapses, output_synapses]
     recurrent_synapses = None
     if recurrent:
         recurrent_synapses = Synapses(
             hidden, hidden, "w : 1", on_pre="I_post += w", delay=1 * ms, name="recurrent_synapses"
         )
-        recurrent_synapses.connect(condition="i != j")
+        _connect(recurrent_synapses, trials)
         parts.append(recurrent_synapses)
     return Classifier(
         Network(*parts),
@@ -102,3 +109,15 @@ def build_classifier(
         CrossEntropyLoss(readout, weight_time=weight_time, gain=gain),
         recurrent_synapses,
     )
+
+
+def _connect(synapses, trials):
+    """All to all within each trial, no neuron to itself."""
+    own = synapses.source is synapses.target
+    if trials == 1:
+        synapses.connect(condition="i != j" if own else None)
+        return
+    pre, post = (np.arange(len(group)).reshape(trials, -1) for group in (synapses.source, synapses.target))
+    i, j = np.broadcast_arrays(pre[:, :, None], post[:, None, :])
+    kept = i != j if own else np.ones(i.shape, bool)
+    synapses.connect(i=i[kept], j=j[kept])

@@ -7,15 +7,17 @@ import math
 from dataclasses import asdict
 
 import numpy as np
-from brian2 import ms, second
+from brian2 import ms
 
 from brian_qif import ClockSolver, EventSolver
 from brian_qif.plotting import draw_curves
+from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
-from brian_qif.protocols.networks import NEURONS, build_classifier
-from brian_qif.protocols.recipes import RECIPES, recipe_of
+from brian_qif.protocols.networks import NEURONS
+from brian_qif.protocols.recipes import RECIPES
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
 from brian_qif.protocols.summary import summarise, title_of
+from brian_qif.protocols.trained_network import classifier_of
 from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.datasets import said_units
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
@@ -37,6 +39,7 @@ def train_on_recordings(
     epochs=20,
     batch_size=None,
     learning_rate=None,
+    config=None,
     seed=0,
     threads=None,
     inputs=None,
@@ -82,6 +85,8 @@ def train_on_recordings(
     learning_rate : float, optional
         Adam's step size for the input weights, by default the recipe's. That of the readout's weights keeps its
         ratio to it.
+    config : dict, str or os.PathLike, optional
+        Values of the recipe's fields, or a JSON file with them. ``batch_size`` and ``learning_rate`` go before it.
     seed : int
         Decides the initial weights and the order of the samples.
     threads : int, optional
@@ -110,11 +115,12 @@ def train_on_recordings(
     for name, value in numbers.items():
         _refuse_below(1, name, value)
     _refuse_below(0, "seed", seed)
-    recipe_of(neuron, batch_size, learning_rate)
+    configured_recipe(config, neuron, batch_size, learning_rate)
     train, test = chosen_files(train, test, validate)
     folder = RunFolder(f"results/{neuron}" if out is None else out, resume)
     inputs = said_units(train) or 700 if inputs is None else inputs
-    recipe, chosen = recipe_of(neuron, batch_size, learning_rate, inputs), _solver(solver, device, dt, dtype)
+    recipe = configured_recipe(config, neuron, batch_size, learning_rate, inputs)
+    chosen = _solver(solver, device, dt, dtype)
     with opened(train, test, inputs, validate, seed) as (training_set, test_set):
         settings = {
             "neuron": neuron,
@@ -132,7 +138,7 @@ def train_on_recordings(
         }
         folder.claim(settings)
         sizes = (inputs, hidden, training_set.n_classes)
-        duration = _trial_duration(training_set)
+        duration = trial_duration(training_set)
         trainer = prepare_trainer(neuron, sizes, duration, recipe, seed, threads, recurrent, chosen)
         progress = Progress(report)
         if training_set.synthetic or test_set.synthetic:
@@ -180,16 +186,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
     Trainer
         Its parameters are the weights of the input, of the readout, and among the hidden neurons if there are any.
     """
-    classifier = build_classifier(
-        neuron,
-        *sizes,
-        tau_m=recipe.tau_m * second,
-        readout_tau_m=recipe.readout_tau_m * second,
-        readout_tau_s=recipe.readout_tau_s * second,
-        weight_time=recipe.weight_time * second,
-        gain=recipe.gain,
-        recurrent=recurrent,
-    )
+    classifier = classifier_of(neuron, sizes, recipe, recurrent)
     hidden = [recipe.learning_rate, recipe.clip]
     rate, clip = zip(hidden, [recipe.readout_learning_rate, None], *[hidden] * recurrent, strict=True)
     return Trainer(
@@ -269,8 +266,8 @@ def _refuse_below(least, name, value):
         raise ValueError(f"'{name}' has to be at least {least}, not {value}.")
 
 
-def _trial_duration(samples):
-    """The last spike of any training sample, rounded up to the next 10 ms so that it lies inside the trial."""
+def trial_duration(samples):
+    """The duration of a trial: up to the last spike of any sample, which lies inside after rounding up to 10 ms."""
     return (math.floor(float(samples.duration) / 0.01) + 1) * 10 * ms
 
 
@@ -344,6 +341,11 @@ def add_arguments(parser):
         metavar="X",
         help=f"Adam's step size for the input weights (default: {_defaults('learning_rate')}); that of the readout's"
         f" weights is in proportion (default: {_defaults('readout_learning_rate')})",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="JSON file with values of the recipe's fields, such as the best.json of a search; other options go before",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="initial weights and order of samples (default: %(default)s)"

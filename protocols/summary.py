@@ -30,6 +30,8 @@ def summarise(trainer, training_set, test_set, settings):
         "test_accuracy_unknown_speakers": float(right[~known].mean()) if not known.all() else None,
         "train_loss": trained.loss,
         "test_loss": tested.loss,
+        "class_names": list(training_set.class_names),
+        "training_speakers": np.unique(training_set.speakers).tolist(),
         "samples": {
             "train": len(training_set),
             "test": len(test_set),

@@ -19,17 +19,18 @@ PARTS = {
     "training": ({"training", "gradients", "_version"}, {"brian2", "numpy", "h5py", "pandas"}),
     "models": ({"models", "equations"}, {"brian2", "numpy"}),
     "protocols": (
-        {"protocols", "models", "training", "data", "plotting", "solvers", "gradients"},
-        {"brian2", "numpy", "pandas"},
+        {"protocols", "models", "training", "data", "plotting", "study_plotting", "solvers", "gradients"},
+        {"brian2", "numpy", "pandas", "jinja2", "optuna", "sqlalchemy"},
     ),
     "preferences": (set(), {"brian2"}),
     "_shadow": (set(), set()),
     "_version": (set(), set()),
     "plotting": (set(), {"numpy", "matplotlib", "pandas"}),
+    "study_plotting": ({"plotting"}, {"numpy", "matplotlib", "pandas"}),
     "cli": ({"_version"}, {"brian2"}),
 }
 # Allowed inside functions only: the command's studies, and what draws.
-DEFERRED = {"cli": {"brian_qif.protocols"}, "plotting": {"matplotlib"}}
+DEFERRED = {"cli": {"brian_qif.protocols"}, "plotting": {"matplotlib"}, "study_plotting": {"matplotlib"}}
 LIBRARY_FORBIDS = ("brian_qif.models", "brian_qif.protocols", "matplotlib")
 
 

@@ -58,6 +58,9 @@ class SpikeDataset:
         The number of classes that the readout can tell apart. The number of ``extra/keys`` where it is not given.
     memory : int
         How many bytes of samples are kept in memory, 1 GiB by default; the others are read again.
+    labelled : bool
+        Whether labels, speakers and names of classes have to be there. Where they need not and are not, labels and
+        speakers are -1.
 
     Raises
     ------
@@ -78,13 +81,13 @@ class SpikeDataset:
     spiking neural networks, https://doi.org/10.1109/TNNLS.2020.3044364
     """
 
-    def __init__(self, file, n_units=None, n_classes=None, memory=_MEMORY):
+    def __init__(self, file, n_units=None, n_classes=None, memory=_MEMORY, labelled=True):
         self.path = Path(file)
         readable, self._remove = unpacked(self.path)
         try:
             if not h5py.is_hdf5(readable):
                 raise ValueError(f"'{self.path}' is not an HDF5 file.")
-            found = look_through(readable, n_units, n_classes)
+            found = look_through(readable, n_units, n_classes, labelled)
             self._file = h5py.File(readable, "r")
         except BaseException:
             self._remove()
@@ -265,13 +268,15 @@ def _size(spikes):
     return sum(array.nbytes for array in spikes) + _OVERHEAD
 
 
-def said_units(file):
+def said_units(file, labelled=True):
     """The number of input neurons that a file of spike trains says it has, in its attribute ``units``.
 
     Parameters
     ----------
     file : str or os.PathLike
         The HDF5 file.
+    labelled : bool
+        See `SpikeDataset`.
 
     Returns
     -------
@@ -283,5 +288,5 @@ def said_units(file):
     FileNotFoundError, ValueError
         See `SpikeDataset`.
     """
-    with SpikeDataset(file) as dataset:
+    with SpikeDataset(file, labelled=labelled) as dataset:
         return dataset._said_units

@@ -19,7 +19,7 @@ PATIENCE = 30.0  # seconds without a sign of life after which reading a file cou
 _GZIP = b"\x1f\x8b"
 
 
-def look_through(path, n_units=None, n_classes=None):
+def look_through(path, n_units=None, n_classes=None, labelled=True):
     """What a file of spike trains holds, found by another process.
 
     Files that are damaged can crash the HDF5 library, hang it, or make it ask for all memory there is. So a helper
@@ -31,6 +31,8 @@ def look_through(path, n_units=None, n_classes=None):
         The HDF5 file.
     n_units, n_classes : int, optional
         The number of input neurons and of classes, where they are known.
+    labelled : bool
+        Whether labels, speakers and names of classes have to be there.
 
     Returns
     -------
@@ -42,7 +44,8 @@ def look_through(path, n_units=None, n_classes=None):
     ValueError
         If anything is wrong with the file.
     """
-    answer = _helper.ask({"path": str(path), "n_units": n_units, "n_classes": n_classes})
+    request = {"path": str(path), "n_units": n_units, "n_classes": n_classes, "labelled": labelled}
+    answer = _helper.ask(request)
     if "wrong" in answer:
         raise ValueError(answer["wrong"])
     return answer["found"]

@@ -17,7 +17,7 @@ _MEMORY = 2 << 30  # bytes that a damaged file may make the library ask for
 _BEAT = 64  # samples between two signs of life
 
 
-def look_through(path, n_units, n_classes, alive):
+def look_through(path, n_units, n_classes, labelled, alive):
     """What a file of spike trains holds, except for the spikes.
 
     Parameters
@@ -26,6 +26,8 @@ def look_through(path, n_units, n_classes, alive):
         The HDF5 file.
     n_units, n_classes : int or None
         The number of input neurons and of classes, where they are known.
+    labelled : bool
+        Whether labels, speakers and names of classes have to be there. Missing labels and speakers count as -1.
     alive : callable
         Called every now and then.
 
@@ -41,9 +43,12 @@ def look_through(path, n_units, n_classes, alive):
         If something is wrong; the message names the file, what it is and where.
     """
     with h5py.File(path, "r") as file:
-        _check_layout(file, path)
-        labels, speakers = _integers(file, "labels", path), _integers(file, "extra/speaker", path)
-        names = [_text(name) for name in file["extra/keys"][:]]
+        _check_layout(file, path, labelled)
+        labels, speakers = (
+            _integers(file, key, path) if key in file else np.full(len(file[KEYS[0]]), -1, np.int64)
+            for key in KEYS[2:4]
+        )
+        names = [_text(name) for name in file["extra/keys"][:]] if "extra/keys" in file else []
         n_classes = len(names) if n_classes is None else n_classes
         _check_tables(file, path, labels, n_classes)
         largest, last_times = _check_spikes(file, path, len(labels), n_units, alive)
@@ -60,9 +65,11 @@ def look_through(path, n_units, n_classes, alive):
         }
 
 
-def _check_layout(file, path):
+def _check_layout(file, path, labelled):
     for key in KEYS:
         if key not in file:
+            if not labelled and key not in KEYS[:2]:
+                continue
             raise ValueError(f"'{path}' lacks the key '{key}'. A file in the layout of SHD has {', '.join(KEYS)}.")
         if not isinstance(file[key], h5py.Dataset):
             raise ValueError(f"In '{path}', '{key}' is not a data set.")
@@ -71,7 +78,7 @@ def _check_layout(file, path):
             raise ValueError(
                 f"In '{path}', '{key}' has to hold one variable-length array per sample, not {file[key].dtype}."
             )
-    if file["extra/keys"].ndim != 1:
+    if "extra/keys" in file and file["extra/keys"].ndim != 1:
         raise ValueError(f"In '{path}', 'extra/keys' has the shape {file['extra/keys'].shape}; it has to be a list.")
 
 
@@ -80,10 +87,10 @@ def _check_tables(file, path, labels, n_classes):
     if size == 0:
         raise ValueError(f"'{path}' holds no samples.")
     for key in ("spikes/times", "spikes/units", "extra/speaker"):
-        if file[key].shape != (size,):
+        if key in file and file[key].shape != (size,):
             raise ValueError(f"In '{path}', 'labels' has {size} entries but '{key}' has the shape {file[key].shape}.")
     outside = np.flatnonzero((labels < 0) | (labels >= n_classes))
-    if len(outside):
+    if "labels" in file and len(outside):
         raise ValueError(
             f"In '{path}', sample {outside[0]} has the label {labels[outside[0]]}, but there are {n_classes} classes"
             f" (0 to {n_classes - 1})."

@@ -1,0 +1,211 @@
+"""Pictures of predictions and searches. matplotlib is imported when a picture is drawn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from brian_qif.plotting import COLOURS
+
+
+def draw_confusion(matrix, names, path, title=None):
+    """Draw how often each class was taken for which.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        Counts; a row per true class, a column per predicted one.
+    names : sequence of str
+        The names of the classes.
+    path : str or os.PathLike
+        The picture, in a format that matplotlib knows by its ending.
+    title : str, optional
+        A line above it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    size = max(4.0, 1.6 + 0.36 * len(names))
+    figure = _figure(size + 0.8, size)
+    panel = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for true, predicted in zip(*np.nonzero(matrix), strict=True):
+        colour = "white" if shares[true, predicted] > 0.5 else "black"
+        panel.text(predicted, true, int(matrix[true, predicted]), ha="center", va="center", fontsize=7, color=colour)
+    panel.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    panel.set_yticks(range(len(names)), names, fontsize=8)
+    panel.set_xlabel("Predicted")
+    panel.set_ylabel("True")
+    figure.colorbar(image, ax=panel, label="Share of the true class", shrink=0.8)
+    _title(panel, title)
+    figure.savefig(path)
+
+
+def draw_rasters(rasters, n_neurons, duration, path, title=None):
+    """Draw the spikes of one group in several trials, a panel each.
+
+    Parameters
+    ----------
+    rasters : list of tuple
+        For each trial a name, the spike times in seconds and the neuron of each spike.
+    n_neurons : int
+        The number of neurons.
+    duration : float
+        The duration of a trial in seconds.
+    path : str or os.PathLike
+        The picture.
+    title : str, optional
+        A line above it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    columns = min(3, len(rasters))
+    rows = math.ceil(len(rasters) / columns)
+    figure = _figure(3.4 * columns, 0.5 + 2.3 * rows)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, (name, times, neurons) in zip(panels, rasters, strict=False):
+        panel.scatter(times, neurons, s=max(1.0, 60 / n_neurons), color=COLOURS[0], linewidths=0)
+        panel.set_title(name, loc="left", fontsize=9)
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in panels[len(rasters) :]:
+        panel.set_visible(False)
+    panels[0].set_xlim(0, duration)
+    panels[0].set_ylim(n_neurons - 0.5, -0.5)
+    figure.supxlabel("Time (s)", fontsize=10)
+    figure.supylabel("Hidden neuron", fontsize=10)
+    if title is not None:
+        figure.suptitle(title, fontsize=10.5)
+    figure.savefig(path)
+
+
+def draw_importance(shares, path, title=None):
+    """Draw how much each setting decides.
+
+    Parameters
+    ----------
+    shares : dict of str to float
+        By name, the largest first.
+    path : str or os.PathLike
+        The picture.
+    title : str, optional
+        A line above it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    figure = _figure(6.5, 0.9 + 0.28 * len(shares))
+    panel = figure.subplots()
+    names = list(shares)[::-1]
+    panel.barh(names, [shares[name] for name in names], color=COLOURS[0])
+    panel.set_xlabel("Importance (PED-ANOVA, share)")
+    panel.spines[["top", "right"]].set_visible(False)
+    _title(panel, title)
+    figure.savefig(path)
+
+
+def draw_slices(table, names, value, log, path, title=None):
+    """Draw the value of each trial over each of its settings.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per trial.
+    names : list of str
+        The columns with settings.
+    value : str
+        The column with the value.
+    log : collection of str
+        Settings whose axis is logarithmic.
+    path : str or os.PathLike
+        The picture.
+    title : str, optional
+        A line above it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    columns = min(4, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure = _figure(2.7 * columns, 0.5 + 2.2 * rows)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=False):
+        points = panel.scatter(table[name], table[value], c=table["number"], cmap="viridis", s=14)
+        if name in log and table[name].min() < table[name].max():
+            panel.set_xscale("log")
+            marks = np.geomspace(table[name].min(), table[name].max(), 3)
+            panel.set_xticks(marks, [f"{mark:.2g}" for mark in marks])
+            panel.set_xticks([], minor=True)
+        panel.set_xlabel(name.replace("_", " "), fontsize=9)
+        panel.tick_params(labelsize=7)
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in panels[len(names) :]:
+        panel.set_visible(False)
+    figure.supylabel(value.replace("_", " ").capitalize(), fontsize=10)
+    figure.colorbar(points, ax=panels.tolist(), label="Trial", shrink=0.6)
+    if title is not None:
+        figure.suptitle(title, fontsize=10.5)
+    figure.savefig(path)
+
+
+def draw_parallel(table, names, value, log, path, title=None):
+    """Draw each trial as a line through all its settings, each on an axis of its own, to its value.
+
+    Parameters
+    ----------
+    table, names, value, log, path, title
+        As for `draw_slices`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    shown = [*names, value]
+    places, labels = [], []
+    for name in shown:
+        column = table[name].astype(float)
+        scaled = np.log(column) if name in log else column
+        width = scaled.max() - scaled.min()
+        places.append((scaled - scaled.min()) / width if width > 0 else 0.5 + 0 * scaled)
+        labels.append(f"{name.replace('_', ' ')}\n{column.min():.3g} to {column.max():.3g}")
+    figure = _figure(1.5 + 0.75 * len(shown), 5.2)
+    panel = figure.subplots()
+    colours = ScalarMappable(Normalize(table[value].min(), table[value].max()), "viridis")
+    for row in table[value].argsort():
+        panel.plot([column.iloc[row] for column in places], color=colours.to_rgba(table[value].iloc[row]), alpha=0.7)
+    panel.set_xticks(range(len(shown)), labels, rotation=55, ha="right", fontsize=8)
+    panel.set_yticks([])
+    panel.set_xlim(-0.2, len(shown) - 0.8)
+    panel.grid(axis="x", color="0.8")
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    figure.colorbar(colours, ax=panel, label=value.replace("_", " ").capitalize(), shrink=0.8)
+    _title(panel, title)
+    figure.savefig(path)
+
+
+def _figure(width, height):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _title(panel, title):
+    if title is not None:
+        panel.set_title(title, loc="left", fontsize=10.5)

@@ -1,0 +1,83 @@
+"""Configurations: fields of a recipe in a JSON file, such as a search leaves behind."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+from brian_qif.protocols.recipes import Recipe, recipe_of
+
+
+def configured_recipe(config, neuron, batch_size=None, learning_rate=None, inputs=700):
+    """A model's recipe with the values of a configuration, and with those given by themselves in place of both.
+
+    Parameters
+    ----------
+    config : dict, str, os.PathLike or None
+        Fields of `Recipe` and their values, or a JSON file with them. They are for this number of inputs and are taken
+        as they are.
+    neuron, batch_size, learning_rate, inputs
+        See `recipe_of`.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not JSON, has a key that no recipe has, or a value of another kind than the recipe's.
+    """
+    given = recipe_of(neuron, batch_size, learning_rate, inputs)
+    if config is None:
+        return given
+    recipe = replace(recipe_of(neuron, inputs=inputs), **_checked(config, given))
+    if batch_size is not None:
+        recipe = replace(recipe, batch_size=batch_size)
+    if learning_rate is not None:
+        ratio = recipe.readout_learning_rate / recipe.learning_rate
+        recipe = replace(recipe, learning_rate=learning_rate, readout_learning_rate=ratio * learning_rate)
+    return recipe
+
+
+def _checked(config, recipe):
+    values, where = (config, "The configuration") if isinstance(config, dict) else (_read(config), f"'{config}'")
+    known = [field.name for field in fields(Recipe)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"{where} has {', '.join(unknown)}, which no recipe has; there are {', '.join(known)}.")
+    for name, value in values.items():
+        expected = asdict(recipe)[name]
+        if not _alike(value, expected):
+            kind = "a whole number" if type(expected) is int else "a finite number" if _number(expected) else "a text"
+            raise ValueError(f"{where} gives {name} the value {value!r}; it has to be {kind}.")
+    return {name: float(value) if type(asdict(recipe)[name]) is float else value for name, value in values.items()}
+
+
+def _read(path):
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no configuration '{path}'.")
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"'{path}' is not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"'{path}' has to hold one object, such as {{\"tau_m\": 0.02}}.")
+    return values
+
+
+def _alike(value, expected):
+    if type(expected) is int:
+        return type(value) is int
+    if type(expected) is float:
+        return _number(value) and math.isfinite(value)
+    return expected is None or type(value) is type(expected)
+
+
+def _number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,226 @@
+"""Let a trained network label spike trains, and draw how it does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from brian2 import second
+
+from brian_qif import EventSolver
+from brian_qif.protocols.data_choice import SYNTHETIC
+from brian_qif.protocols.trained_network import load_network, read_settings
+from brian_qif.study_plotting import draw_confusion, draw_rasters
+from brian_qif.training.checkpoints import write_atomically
+from brian_qif.training.datasets import SpikeDataset, said_units
+
+
+def predict(run, file, out=None, rasters=6, threads=None):
+    """Label the spike trains of a file by a trained network, with exact spike times.
+
+    Parameters
+    ----------
+    run : str or os.PathLike
+        The folder of a run of ``brian-qif train``.
+    file : str or os.PathLike
+        HDF5 file in the layout of `SpikeDataset`; labels, speakers and names of classes may be missing.
+    out : str or os.PathLike, optional
+        The folder for predictions.csv, prediction.json, confusion.csv and the pictures confusion.png and rasters.png;
+        by default ``predictions_`` and the file's name, in the run's folder. Files of these names are replaced.
+    rasters : int
+        How many samples have the spikes of their hidden neurons drawn, evenly spread over the file.
+    threads : int, optional
+        Samples computed at a time, by default the preference ``brian_qif.threads``.
+
+    Returns
+    -------
+    summary : dict
+        What prediction.json holds: accuracy, accuracy by speaker, those of known and unknown speakers (None where it
+        is not known), the confusion matrix, how many input spikes were later than the trial.
+    table : pandas.DataFrame
+        One row per sample: predicted class, confidence (the softmax there), the softmax of every class.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run or no file.
+    ValueError
+        If the file has other input neurons or classes than the network.
+    """
+    if rasters < 0:
+        raise ValueError(f"'rasters' has to be at least 0, not {rasters}.")
+    if threads is not None and threads < 1:
+        raise ValueError(f"'threads' has to be at least 1, not {threads}.")
+    settings = read_settings(run)
+    inputs, classes = settings["inputs"], settings["classes"]
+    known_speakers, class_names = _learned(run)
+    _refuse_other_inputs(file, inputs, run)
+    with SpikeDataset(file, n_units=inputs, n_classes=classes, labelled=False) as samples:
+        names = _names(samples, class_names, classes, run)
+        trained = load_network(run)
+        outputs, spike_counts = trained.classify(samples, threads=threads)
+        table = _table(samples, outputs, names, known_speakers)
+        folder = Path(out) if out is not None else Path(run) / f"predictions_{samples.path.stem}"
+        folder.mkdir(parents=True, exist_ok=True)
+        summary = {
+            "run": str(run),
+            "file": str(file),
+            "neuron": settings["neuron"],
+            "samples": len(table),
+            "synthetic": samples.synthetic,
+            **_accuracies(table),
+            "mean_confidence": float(table["confidence"].mean()),
+            "silent_share_hidden": float((spike_counts.sum(axis=0) == 0).mean()),
+            "spikes_after_the_trial": _late_spikes(samples, trained.duration),
+        }
+        pictures = ["rasters.png"] if rasters else []
+        if rasters:
+            _draw_rasters(trained, samples, table, rasters, folder / "rasters.png")
+    if "label" in table:
+        matrix = np.zeros((classes, classes), dtype=int)
+        np.add.at(matrix, (table["label"], table["predicted"]), 1)
+        summary["confusion"] = matrix.tolist()
+        frame = pd.DataFrame(matrix, index=pd.Index(names, name="true"), columns=names)
+        write_atomically(folder / "confusion.csv", frame.to_csv().encode())
+        draw_confusion(matrix, names, folder / "confusion.png", _title(summary))
+        pictures += ["confusion.csv", "confusion.png"]
+    write_atomically(folder / "predictions.csv", table.to_csv(index=False).encode())
+    summary["written"] = {"folder": str(folder), "files": ["predictions.csv", "prediction.json", *pictures]}
+    write_atomically(folder / "prediction.json", (json.dumps(summary, indent=2) + "\n").encode())
+    return summary, table
+
+
+def _learned(run):
+    """The speakers and the names of the classes that the run learned; None where its summary does not say."""
+    path = Path(run) / "summary.json"
+    summary = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return summary.get("training_speakers"), summary.get("class_names")
+
+
+def _refuse_other_inputs(file, inputs, run):
+    said = said_units(file, labelled=False)
+    if said is not None and said != inputs:
+        raise ValueError(f"'{file}' has {said} input neurons, but the network of '{run}' has {inputs}.")
+
+
+def _names(samples, learned, classes, run):
+    """The names of the classes; the file's own are refused where they are not those that were learned."""
+    present = list(samples.class_names)
+    if learned and present:
+        shared = min(len(learned), len(present))
+        if learned[:shared] != present[:shared]:
+            differing = next(k for k in range(shared) if learned[k] != present[k])
+            raise ValueError(
+                f"'{samples.path}' calls class {differing} '{present[differing]}', but '{run}' learned it as"
+                f" '{learned[differing]}': their labels do not mean the same."
+            )
+    names = max(learned or [], present, key=len)[:classes]
+    return names + [str(k) for k in range(len(names), classes)]
+
+
+def _table(samples, outputs, names, known_speakers):
+    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    confidences = shifted / shifted.sum(axis=1, keepdims=True)
+    predicted = confidences.argmax(axis=1)
+    table = pd.DataFrame(
+        {
+            "sample": np.arange(len(samples)),
+            "predicted": predicted,
+            "predicted_name": [names[k] for k in predicted],
+            "confidence": confidences.max(axis=1),
+        }
+    )
+    if np.all(samples.labels >= 0):
+        table["label"] = samples.labels
+        table["label_name"] = [names[k] for k in samples.labels]
+        table["right"] = predicted == samples.labels
+    if np.all(samples.speakers >= 0):
+        table["speaker"] = samples.speakers
+        if known_speakers is not None:
+            table["known_speaker"] = np.isin(samples.speakers, known_speakers)
+    softmax = pd.DataFrame(confidences, columns=[f"softmax_{name}" for name in names])
+    return pd.concat([table, softmax], axis=1)
+
+
+def _accuracies(table):
+    """Shares of right answers, as far as labels and speakers are there."""
+    found = {"accuracy": None, "accuracy_known_speakers": None, "accuracy_unknown_speakers": None}
+    if "label" not in table:
+        return {**found, "accuracy_by_speaker": {}}
+    found["accuracy"] = float(table["right"].mean())
+    if "known_speaker" in table:
+        for name, part in (("known", table["known_speaker"]), ("unknown", ~table["known_speaker"])):
+            found[f"accuracy_{name}_speakers"] = float(table["right"][part].mean()) if part.any() else None
+    by_speaker = table.groupby("speaker")["right"].mean() if "speaker" in table else {}
+    return {**found, "accuracy_by_speaker": {str(speaker): float(share) for speaker, share in by_speaker.items()}}
+
+
+def _late_spikes(samples, duration):
+    return sum(int(np.count_nonzero(samples[k].times >= float(duration))) for k in range(len(samples)))
+
+
+def _draw_rasters(trained, samples, table, number, path):
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(number, len(samples))).astype(int))
+    rasters, solver = [], EventSolver()
+    for k in chosen:
+        sample, row = samples[int(k)], table.iloc[k]
+        inside = sample.times < float(trained.duration)
+        trained.stimulus.set_spikes(sample.units[inside], sample.times[inside] * second)
+        spikes = solver.simulate(trained.network, trained.duration, namespace={}).spikes[trained.hidden]
+        said = f"'{row['label_name']}' heard as " if "label_name" in row else "heard as "
+        rasters.append((f"{k}: {said}'{row['predicted_name']}'", np.asarray(spikes.t), spikes.i))
+    marked = ", SYNTHETIC speech" if samples.synthetic else ""
+    title = f"{trained.settings['neuron'].upper()} neurons, {samples.path.name}{marked}"
+    draw_rasters(rasters, len(trained.hidden), float(trained.duration), path, title)
+
+
+def _title(summary):
+    marked = ", SYNTHETIC speech" if summary["synthetic"] else ""
+    return f"{summary['neuron'].upper()}, {Path(summary['file']).name}: accuracy {summary['accuracy']:.3f}{marked}"
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of ``brian-qif predict``."""
+    parser.add_argument("run", metavar="RUN_DIR", help="folder of a training")
+    parser.add_argument("file", metavar="FILE", help="HDF5 file (SHD layout; labels and speakers may be missing)")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for the tables and pictures (default: RUN_DIR/predictions_ and the file)"
+    )
+    parser.add_argument(
+        "--rasters",
+        type=int,
+        default=6,
+        metavar="N",
+        help="samples whose hidden spikes are drawn (default: %(default)s)",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="samples computed at a time; changes no bit")
+    parser.add_argument("--json", action="store_true", help="show the summary as JSON")
+
+
+def run(arguments):
+    """Carry out ``brian-qif predict``; the lines to show."""
+    summary, table = predict(arguments.run, arguments.file, arguments.out, arguments.rasters, arguments.threads)
+    if arguments.json:
+        return json.dumps(summary, indent=2)
+    lines = [SYNTHETIC] if summary["synthetic"] else []
+    lines.append(f"{summary['samples']} samples, mean confidence {summary['mean_confidence']:.3f}.")
+    if summary["accuracy"] is None:
+        lines.append("The file has no labels, so there is no accuracy.")
+    else:
+        lines.append(f"Accuracy {summary['accuracy']:.3f}" + _speakers_in_words(summary, table))
+    if summary["spikes_after_the_trial"]:
+        lines.append(f"{summary['spikes_after_the_trial']} spikes come after the end of the trial and take no part.")
+    written = summary["written"]
+    return "\n".join([*lines, f"Written into '{written['folder']}': {', '.join(written['files'])}."])
+
+
+def _speakers_in_words(summary, table):
+    if "speaker" not in table:
+        return "."
+    if "known_speaker" not in table:
+        return "; the run does not say which speakers it learned from."
+    parts = ((name, summary[f"accuracy_{name}_speakers"]) for name in ("known", "unknown"))
+    said = [f"{name} speakers {share:.3f}" for name, share in parts if share is not None]
+    return f" ({', '.join(said)})."

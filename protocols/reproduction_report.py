@@ -1,0 +1,160 @@
+"""The report of a reproduction: one HTML file that needs no other."""
+
+from __future__ import annotations
+
+import base64
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from brian_qif import __version__
+from brian_qif.training.checkpoints import write_atomically
+
+# Best of a hyperparameter search on the test set of the Spiking Heidelberg Digits; Wenig, Memmesheimer & Klos.
+PUBLISHED = {"lif": 0.713, "qif": 0.789}
+SOURCE = "arXiv:2606.03935"
+
+TEMPLATE = """<!DOCTYPE html><!-- {{ data }} -->
+<html lang="en"><head><meta charset="utf-8"><title>LIF and QIF networks</title><style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+.data { font-weight: bold } table { border-collapse: collapse; font-size: 0.9rem }
+td, th { padding: 0.2rem 0.8rem; text-align: right; border-bottom: 1px solid #ddd }
+td:first-child, th:first-child { text-align: left } img { max-width: 100% } .wide { overflow-x: auto }
+</style></head><body>
+<p class="data">{{ data }}</p>
+<h1>LIF and QIF networks trained with exact gradients</h1>
+{% for section in sections %}<h2>{{ section.title }}</h2>
+{% for text in section.texts %}<p>{{ text }}</p>
+{% endfor %}{% if section.table is not none %}<div class="wide"><table><tr>
+{% for name in section.table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in section.table.itertuples(index=False) %}<tr>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>{% endif %}
+{% for caption, image in section.pictures %}<p>{{ caption }}</p>
+<img alt="{{ caption }}" src="data:image/png;base64,{{ image }}">
+{% endfor %}{% endfor %}<p>{{ versions }}</p></body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a reproduction found: its folder, files, what these say of themselves, size, tables and searches."""
+
+    folder: Path
+    files: tuple[str, str]
+    sources: dict
+    synthetic: bool
+    size: object
+    results: pd.DataFrame
+    runs: pd.DataFrame
+    searches: dict
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: a title, paragraphs, a table of texts, and pictures by their captions."""
+
+    title: str
+    texts: list[str]
+    table: pd.DataFrame | None = None
+    pictures: list[tuple[str, Path]] = field(default_factory=list)
+
+
+def results_section(findings):
+    """Accuracies of the final trainings beside the published ones."""
+    rows = []
+    for _, found in findings.results.iterrows():
+        rows.append(
+            {
+                "neuron": found["neuron"].upper(),
+                "runs": found["runs"],
+                "accuracy": _spread(found, "accuracy"),
+                "known speakers": _spread(found, "accuracy_known_speakers"),
+                "unknown speakers": _spread(found, "accuracy_unknown_speakers"),
+                f"published, SHD ({SOURCE})": f"{PUBLISHED[found['neuron']]:.1%}",
+                "diverged": f"{found['share_diverged']:.0%}",
+                "diverged in search": f"{found['share_diverged_in_search']:.0%}",
+                "silent hidden neurons": _spread(found, "silent_share_hidden"),
+                "seconds per epoch": _spread(found, "seconds_per_epoch", "{:.2f}"),
+            }
+        )
+    texts = [
+        "Mean ± standard deviation over final trainings with different seeds, on the test file, after the last epoch."
+        " Trainings that diverged count in their own column only. The published figures are for the Spiking Heidelberg"
+        " Digits, each the best of a hyperparameter search; with other data they are no yardstick."
+    ]
+    return Section("Results", texts, pd.DataFrame(rows))
+
+
+def training_section(findings):
+    """The course of the final trainings."""
+    size, picture = findings.size, findings.folder / "comparison.png"
+    texts = [f"{size.hidden} hidden neurons, {size.epochs} epochs, {size.seeds} seeds for each model."]
+    return Section("Final trainings", texts, pictures=[("The course of all trainings", picture)])
+
+
+def search_section(findings):
+    """What the searches tried and chose."""
+    texts, pictures, rows = [], [], {}
+    for neuron, found in findings.searches.items():
+        name, counts = neuron.upper(), ", ".join(f"{number} {state}" for state, number in found["trials"].items())
+        best = found["best"]
+        chosen = (
+            "none came to its end, so the model's own recipe was used"
+            if best is None
+            else f"best validation accuracy {best['validation_accuracy']:.3f} (commonest class {found['chance']:.3f})"
+        )
+        texts.append(f"{name}: {counts}; {chosen}.")
+        if best is not None:
+            rows[name] = {setting: f"{best['recipe'][setting]:.3g}" for setting in found["settings"]["space"]}
+        for file, caption in (("importance.png", "what decides"), ("slices.png", "accuracy over each setting")):
+            pictures.append((f"{name}, {caption}", Path(found["folder"]) / file))
+    table = pd.DataFrame(rows).rename_axis("setting").reset_index() if rows else None
+    return Section("Searches", texts, table, pictures)
+
+
+# In the order of the report. Further studies add a function of the findings here.
+SECTIONS = [results_section, training_section, search_section]
+
+
+def write_html(findings):
+    """Write report.html into the folder of the findings.
+
+    Parameters
+    ----------
+    findings : Findings
+        What was found.
+    """
+    sections = []
+    for make in SECTIONS:
+        section = make(findings)
+        images = [(caption, _encoded(path)) for caption, path in section.pictures if path.exists()]
+        sections.append({"title": section.title, "texts": section.texts, "table": section.table, "pictures": images})
+    said = [f"brian_qif {__version__}", f"Python {platform.python_version()}"]
+    said += [f"{name} {version(name)}" for name in ("brian2", "numpy", "optuna")]
+    environment = jinja2.Environment(autoescape=True)
+    text = environment.from_string(TEMPLATE).render(
+        data=_data_line(findings), sections=sections, versions=", ".join(said) + "."
+    )
+    write_atomically(findings.folder / "report.html", text.encode())
+
+
+def _data_line(findings):
+    names = " and ".join(Path(file).name for file in findings.files)
+    source = findings.sources["train"] or "a source that the files do not tell"
+    marked = "SYNTHETIC speech, which shows nothing about real speech. " if findings.synthetic else ""
+    return f"Data: {marked}{names}: {source}"
+
+
+def _spread(found, name, pattern="{:.3f}"):
+    mean, deviation = found.get(f"{name}_mean"), found.get(f"{name}_sd")
+    if mean is None or pd.isna(mean):
+        return "none"
+    return pattern.format(mean) + ("" if pd.isna(deviation) else f" ± {pattern.format(deviation)}")
+
+
+def _encoded(path):
+    return base64.b64encode(path.read_bytes()).decode("ascii")
