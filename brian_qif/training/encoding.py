@@ -1,0 +1,96 @@
+"""How spike trains are brought to the input neurons: as they are, with fewer neurons, on fewer times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+# Between these quantiles of a sample's spike times lies what virtual times stretch over the trial.
+_QUANTILES = (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class SpikeEncoding:
+    """Turns a recorded sample into the spikes of the input neurons; the same for training and for predictions.
+
+    Spikes that come to coincide on one neuron remain several spikes at one time. The event-driven solver adds them all
+    up, at the cost of one flow per distinct time; a clock-driven simulation refuses them, see `separate_copies`.
+
+    Parameters
+    ----------
+    n_units : int
+        The number of recorded channels.
+    merge : int
+        How many neighbouring channels become one input neuron.
+    time_step : float
+        Spike times are moved to the middle of steps of this length, in seconds; 0 leaves them as they are.
+    virtual_times : int
+        Into how many equally spaced times the spikes between the 5 % and the 95 % quantile of a sample's spike times are
+        binned; those outside are left out. 0 leaves times as they are.
+    virtual_span : float
+        Over how many seconds the virtual times are spread.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or both kinds of times are asked for.
+    """
+
+    n_units: int
+    merge: int = 1
+    time_step: float = 0.0
+    virtual_times: int = 0
+    virtual_span: float = 0.1
+
+    def __post_init__(self):
+        if self.n_units < 1 or not 1 <= self.merge <= self.n_units:
+            raise ValueError(f"Of {self.n_units} channels, 1 to {self.n_units} can be merged, not {self.merge}.")
+        if self.time_step < 0 or self.virtual_times < 0 or not self.virtual_span > 0:
+            raise ValueError(
+                "time_step and virtual_times have to be at least 0 and virtual_span positive; they are "
+                f"{self.time_step}, {self.virtual_times} and {self.virtual_span}."
+            )
+        if self.time_step > 0 and self.virtual_times > 0:
+            raise ValueError("Times are put on a grid (time_step) or made virtual (virtual_times), not both.")
+
+    @property
+    def n_inputs(self) -> int:
+        """The number of input neurons."""
+        return -(-self.n_units // self.merge)
+
+    @property
+    def changes(self) -> bool:
+        """Whether samples are anything but passed on."""
+        return self.merge > 1 or self.time_step > 0 or self.virtual_times > 0
+
+    def duration_of(self, seconds: float) -> float:
+        """The length of a trial, from that of the recorded samples."""
+        return self.virtual_span if self.virtual_times else seconds
+
+    def __call__(self, sample):
+        """The encoded copy of a sample.
+
+        Parameters
+        ----------
+        sample : SpikeSample
+            Or another dataclass with ``times`` and ``units``.
+
+        Returns
+        -------
+        SpikeSample
+            Of the same class as the sample, its spikes sorted by time and then by unit.
+        """
+        if not self.changes:
+            return sample
+        times, units = sample.times, sample.units // self.merge
+        if self.virtual_times and len(times):
+            first, last = np.quantile(times, _QUANTILES)
+            inside = (times >= first) & (times <= last)
+            part = (times[inside] - first) / (last - first) if last > first else np.zeros(np.count_nonzero(inside))
+            place = np.minimum((part * self.virtual_times).astype(np.int64), self.virtual_times - 1)
+            times, units = (place + 0.5) * (self.virtual_span / self.virtual_times), units[inside]
+        elif self.time_step:
+            times = (np.floor(times / self.time_step) + 0.5) * self.time_step
+        order = np.lexsort((units, times))
+        return replace(sample, times=times[order], units=units[order])

@@ -1,0 +1,64 @@
+"""Encodings of spike trains: which spikes arrive where and when."""
+
+import numpy as np
+import pytest
+
+from brian_qif.training.datasets import SpikeSample
+from brian_qif.training.encoding import SpikeEncoding
+
+
+def sample(times, units):
+    return SpikeSample(np.array(times, dtype=float), np.array(units), 1, 0)
+
+
+def test_nothing_changes_by_default():
+    given = sample([0.1, 0.2], [3, 1])
+    assert SpikeEncoding(5)(given) is given
+
+
+def test_channels_merge_and_the_last_may_be_smaller():
+    encoding = SpikeEncoding(7, merge=3)
+    found = encoding(sample([0.1, 0.1, 0.2], [6, 0, 4]))
+    assert encoding.n_inputs == 3
+    assert found.units.tolist() == [0, 2, 1] and found.times.tolist() == [0.1, 0.1, 0.2]
+
+
+def test_times_on_a_grid_lie_in_the_middle_of_their_steps():
+    found = SpikeEncoding(4, time_step=0.01)(sample([0.001, 0.012, 0.019, 0.021], [3, 2, 1, 0]))
+    assert found.times == pytest.approx([0.005, 0.015, 0.015, 0.025])
+    assert found.units.tolist() == [3, 1, 2, 0]
+
+
+def test_virtual_times_keep_every_spike_between_the_quantiles():
+    generator = np.random.default_rng(0)
+    times = np.sort(generator.uniform(0.2, 0.7, 1000))
+    found = SpikeEncoding(700, virtual_times=16, virtual_span=0.08)(sample(times, generator.integers(0, 700, 1000)))
+    assert len(found.times) == 900
+    distinct = np.unique(found.times)
+    assert len(distinct) == 16
+    assert np.diff(distinct) == pytest.approx(np.full(15, 0.005))
+    assert distinct[0] == pytest.approx(0.0025) and distinct[-1] == pytest.approx(0.0775)
+    counts = np.unique(found.times, return_counts=True)[1]
+    assert counts.min() > 30  # uniform times stay uniform
+
+
+@pytest.mark.parametrize("times", [[], [0.3], [0.3, 0.3]])
+def test_samples_with_hardly_a_spike(times):
+    found = SpikeEncoding(4, virtual_times=4)(sample(times, [1] * len(times)))
+    assert len(found.times) == len(times)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"merge": 0}, "1 to 5"),
+        ({"merge": 6}, "1 to 5"),
+        ({"time_step": -1.0}, "at least 0"),
+        ({"virtual_times": -1}, "at least 0"),
+        ({"virtual_times": 4, "time_step": 0.1}, "not both"),
+        ({"virtual_span": 0.0}, "positive"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(wrong, text):
+    with pytest.raises(ValueError, match=text):
+        SpikeEncoding(5, **wrong)
