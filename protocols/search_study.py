@@ -21,6 +21,7 @@ from brian_qif.protocols.search_space import Choice, Range
 from brian_qif.training.trainer import refuse_other_settings
 
 _RETRIES = 3
+_ATTEMPTS = 5
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _PATIENCE = 5.0  # seconds that the maker of a study may take to say what it is for
 
@@ -59,18 +60,22 @@ def open_storage(storage, heartbeat):
             f"The storage '{storage}' is no address of a database; give one such as sqlite:///study.db or"
             " postgresql://user@host/name."
         ) from None
-    try:
-        with without_experimental_warnings():
-            return optuna.storages.RDBStorage(
-                storage,
-                engine_kwargs=arguments,
-                heartbeat_interval=heartbeat,
-                grace_period=3 * heartbeat,
-                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES),
-            )
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, RuntimeError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise OSError(f"The storage '{shown}' cannot be opened: {reason}") from error
+    for attempt in range(_ATTEMPTS):
+        try:
+            with without_experimental_warnings():
+                return optuna.storages.RDBStorage(
+                    storage,
+                    engine_kwargs=arguments,
+                    heartbeat_interval=heartbeat,
+                    grace_period=3 * heartbeat,
+                    heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES),
+                )
+        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, RuntimeError) as error:
+            # Workers that make the tables of a new database at the same time hinder each other once.
+            if attempt == _ATTEMPTS - 1 or isinstance(error, (ImportError, sqlalchemy.exc.NoSuchModuleError)):
+                reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+                raise OSError(f"The storage '{shown}' cannot be opened: {reason}") from error
+            time.sleep(0.5)
 
 
 def open_study(storage, name, settings, start, epochs, seed):
@@ -169,6 +174,8 @@ def carry_out(study, storage, objective, total, after_trial):
     heartbeat = getattr(storage, "heartbeat_interval", None)
     watched = None if heartbeat is None else _Unbegun(3 * heartbeat)
 
+    wrong = []
+
     def guarded(trial):
         if heartbeat is not None:
             number = storage.get_study_id_from_name(study.study_name)
@@ -178,7 +185,13 @@ def carry_out(study, storage, objective, total, after_trial):
         earlier = [one for one in study.get_trials(deepcopy=False) if one.number < trial.number]
         if sum(one.state != TrialState.FAIL for one in earlier) >= total:
             raise Surplus
-        return objective(trial)
+        try:
+            return objective(trial)
+        except (optuna.TrialPruned, optuna.exceptions.UpdateFinishedTrialError):
+            raise
+        except BaseException as error:
+            wrong.append(error)
+            raise
 
     def finished(study, trial):
         if trial.state in _FINISHED:
@@ -194,20 +207,22 @@ def carry_out(study, storage, objective, total, after_trial):
         if done >= total:
             return
         if states[TrialState.WAITING] or done + states[TrialState.RUNNING] < total:
-            _one_trial(study, guarded, finished)
+            _one_trial(study, guarded, finished, wrong)
         elif heartbeat is not None:
             time.sleep(min(1.0, heartbeat / 2))
         else:
             return
 
 
-def _one_trial(study, objective, finished):
+def _one_trial(study, objective, finished, wrong):
     try:
         with without_experimental_warnings():
             study.optimize(objective, n_trials=1, catch=(Surplus,), callbacks=[finished])
-    except optuna.exceptions.UpdateFinishedTrialError:
-        # This worker was stopped for so long that another one took the trial for dead and queued it again.
-        return
+    except (optuna.exceptions.UpdateFinishedTrialError, ValueError, AssertionError):
+        # Optuna's answers where this worker was stopped for so long that another one took the trial for dead; what the
+        # objective itself raised goes on.
+        if wrong:
+            raise wrong[0] from None
 
 
 class _Unbegun:

@@ -46,6 +46,16 @@ def test_workers_that_begin_together_finish_exactly_the_wanted_number(tmp_path):
     assert len(set(values)) == 9
 
 
+def test_workers_that_make_the_same_database(tmp_path):
+    address, opened = f"sqlite:///{tmp_path / 'new.db'}", []
+    code = f"from brian_qif.protocols.search_study import open_storage; open_storage({address!r}, 1)"
+    workers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for worker in workers:
+        _, output = worker.communicate(timeout=120)
+        opened.append((worker.returncode, output))
+    assert [returncode for returncode, _ in opened] == [0, 0, 0, 0], opened
+
+
 def test_a_trial_whose_worker_died_at_its_very_beginning(tmp_path):
     study, storage = open_study(tmp_path)
     with pytest.warns(UserWarning, match="Heartbeat of storage"):
@@ -92,3 +102,30 @@ def test_fifty_trials_although_a_worker_is_killed(tmp_path):
     for _, trial in retried.iterrows():
         lost = table[table["number"] == trial["retry_of"]].iloc[0]
         assert (lost["state"], lost["tau_m"]) == ("fail", trial["tau_m"])
+
+
+@pytest.mark.parametrize("reports", [False, True])
+def test_a_worker_that_slept_while_its_trial_was_given_to_another(tmp_path, reports):
+    """It finds its trial failed when it wakes up, and goes on with the next."""
+    study, storage = open_study(tmp_path)
+
+    def slept(trial):
+        value = tried(trial)
+        if trial.number == 0:
+            study.tell(0, state=optuna.trial.TrialState.FAIL)
+            if reports:
+                trial.report(value, 1)
+        return value
+
+    search_study.carry_out(study, storage, slept, 2, nothing)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_what_goes_wrong_in_a_trial_is_not_swallowed(tmp_path):
+    study, storage = open_study(tmp_path)
+
+    def fail(trial):
+        raise ValueError("a file was damaged")
+
+    with pytest.raises(ValueError, match="a file was damaged"):
+        search_study.carry_out(study, storage, fail, 2, nothing)
