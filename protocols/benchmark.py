@@ -13,8 +13,8 @@ from brian2 import second
 
 from brian_qif import EventSolver, __version__
 from brian_qif.protocols.networks import NEURONS
+from brian_qif.protocols.preparation import initialise, prepare_trainer
 from brian_qif.protocols.recipes import recipe_of
-from brian_qif.protocols.shd_training import initialise, prepare_trainer
 from brian_qif.training.datasets import SpikeSample
 
 _REPETITIONS = 3

@@ -46,7 +46,7 @@ def chosen_files(train=None, test=None, validate=None):
 
 
 @contextmanager
-def opened(train, test, inputs, validate=None, seed=0):
+def opened(train, test, inputs, validate=None, seed=0, encoding=None):
     """The data sets for training and for the test, open as long as they are used.
 
     Parameters
@@ -54,19 +54,21 @@ def opened(train, test, inputs, validate=None, seed=0):
     train, test : str or os.PathLike
         From `chosen_files`.
     inputs : int
-        The number of input neurons.
+        The number of channels.
     validate : float, optional
         The share of the training file that is held out.
     seed : int
         Decides what is held out.
+    encoding : SpikeEncoding, optional
+        How the samples are brought to the input neurons.
 
     Yields
     ------
     training, test : SpikeDataset
     """
-    with SpikeDataset(train, n_units=inputs) as whole:
+    with SpikeDataset(train, n_units=inputs, encoding=encoding) as whole:
         if validate is not None:
             yield whole.split(validate, seed=seed)
             return
-        with SpikeDataset(test, n_units=inputs, n_classes=whole.n_classes) as test_set:
+        with SpikeDataset(test, n_units=inputs, n_classes=whole.n_classes, encoding=encoding) as test_set:
             yield whole, test_set

@@ -1,4 +1,4 @@
-"""The network of the studies: input spikes, one layer of spiking neurons, a leaky readout with one neuron per class."""
+"""The networks of the studies: input spikes, layers of spiking neurons, a readout with one neuron per class."""
 
 from __future__ import annotations
 
@@ -7,15 +7,33 @@ from dataclasses import dataclass
 import numpy as np
 from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, second
 
-from brian_qif import CrossEntropyLoss
+from brian_qif import CrossEntropyLoss, FirstSpikeCrossEntropyLoss
 from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 NEURONS = {"lif": LIFGroup, "qif": QIFGroup}
+# What the readout says of a class.
+OUTPUTS = {
+    "average": "the average of a leaky neuron's voltage over the trial",
+    "maximum": "the largest voltage of a leaky neuron in the trial",
+    "first spike": "minus the time of a spiking neuron's first spike",
+}
+
+
+@dataclass(frozen=True)
+class HiddenLayer:
+    """A further layer of hidden neurons, the synapses onto it, and those among its neurons, if there are any."""
+
+    neurons: NeuronGroup
+    synapses: Synapses
+    recurrent_synapses: Synapses | None = None
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network that assigns spike trains to classes, with its parts and its loss."""
+    """A network that assigns spike trains to classes, with its parts and its loss.
+
+    ``hidden`` is the first layer of hidden neurons, ``deeper`` has the others; ``output_synapses`` leave the last.
+    """
 
     network: Network
     stimulus: SpikeGeneratorGroup
@@ -23,14 +41,35 @@ class Classifier:
     readout: NeuronGroup
     input_synapses: Synapses
     output_synapses: Synapses
-    loss: CrossEntropyLoss
+    loss: CrossEntropyLoss | FirstSpikeCrossEntropyLoss
     recurrent_synapses: Synapses | None = None
+    deeper: tuple[HiddenLayer, ...] = ()
+    learns_delays: bool = False
+    learns_time_constants: bool = False
 
     @property
     def parameters(self):
-        """The weights from the input to the hidden neurons, from these to the readout, and among them if there are."""
-        recurrent = [] if self.recurrent_synapses is None else [self.recurrent_synapses.w]
-        return [self.input_synapses.w, self.output_synapses.w, *recurrent]
+        """What is learned, in the order of `roles`."""
+        return [parameter for parameter, _ in self._learned()]
+
+    @property
+    def roles(self):
+        """Of each parameter, what it is: "input", "recurrent", "readout", "delay" or "time constant"."""
+        return [role for _, role in self._learned()]
+
+    def _learned(self):
+        learned = [(self.input_synapses.w, "input"), (self.output_synapses.w, "readout")]
+        if self.recurrent_synapses is not None:
+            learned.append((self.recurrent_synapses.w, "recurrent"))
+        for layer in self.deeper:
+            learned.append((layer.synapses.w, "input"))
+            if layer.recurrent_synapses is not None:
+                learned.append((layer.recurrent_synapses.w, "recurrent"))
+        if self.learns_delays:
+            learned.append((self.output_synapses.delay, "delay"))
+        if self.learns_time_constants:
+            learned += [(self.readout.tau_m, "time constant"), (self.readout.tau_s, "time constant")]
+        return learned
 
 
 def build_classifier(
@@ -45,6 +84,10 @@ def build_classifier(
     weight_time=None,
     gain=1.0,
     recurrent=False,
+    output="average",
+    early=0.0,
+    delay=None,
+    learn_time_constants=False,
     trials=1,
 ):
     """Build the network with all-to-all synapses whose weights are zero.
@@ -53,16 +96,27 @@ def build_classifier(
     ----------
     neuron : 'lif' or 'qif'
         The model of the hidden neurons.
-    n_inputs, n_hidden, n_classes : int
-        The number of neurons in each layer.
+    n_inputs, n_classes : int
+        The number of neurons of the input and of the readout.
+    n_hidden : int or tuple of int
+        The number of neurons in each layer of hidden neurons.
     tau_m, tau_s : Quantity
         Membrane and synaptic time constant of the hidden neurons; ``tau_s`` is half of ``tau_m`` where it is not given.
     readout_tau_m, readout_tau_s : Quantity
-        Those of the readout.
+        Those of a leaky readout. One that spikes has the hidden neurons' model and time constants.
     weight_time, gain : Quantity, float
-        See `CrossEntropyLoss`.
+        See `CrossEntropyLoss`. A maximum has no ``weight_time``; for first spikes it is the ``time_scale`` of
+        `FirstSpikeCrossEntropyLoss`, and there is no gain.
     recurrent : bool
-        Whether every hidden neuron hears all others, after 1 ms.
+        Whether every hidden neuron hears all others of its layer, after 1 ms.
+    output : 'average', 'maximum' or 'first spike'
+        What the readout says of a class.
+    early : float
+        See `FirstSpikeCrossEntropyLoss`.
+    delay : Quantity, optional
+        Spikes reach the readout after this delay, one for each synapse, that are learned. None: at once.
+    learn_time_constants : bool
+        Whether the time constants of a leaky readout are learned, those of each neuron for itself.
     trials : int
         How many copies of the network lie side by side in the same groups, one behind the other and not connected.
 
@@ -74,41 +128,76 @@ def build_classifier(
     Raises
     ------
     ValueError
-        If the neuron is unknown or a layer has no neurons.
+        If the neuron or the output is unknown, a layer has no neurons, or a readout that spikes is to learn its time
+        constants.
     """
+    layers = (n_hidden,) if np.ndim(n_hidden) == 0 else tuple(n_hidden)
+    _check(neuron, output, (n_inputs, *layers, n_classes), trials, learn_time_constants)
+    tau_s = tau_m / 2 if tau_s is None else tau_s
+
+    def spiking(size, name):
+        return NEURONS[neuron](trials * size, tau_m=tau_m, tau_s=tau_s, name=name)
+
+    def joined(source, target, name, delay=None):
+        synapses = Synapses(source, target, "w : 1", on_pre="I_post += w", delay=delay, name=name)
+        _connect(synapses, trials)
+        return synapses
+
+    stimulus = SpikeGeneratorGroup(trials * n_inputs, [], [] * second, name="stimulus")
+    hidden, last = [], stimulus
+    for k, size in enumerate(layers):
+        mark = layer_mark(k)
+        neurons = spiking(size, f"hidden{mark}")
+        onto = joined(last, neurons, f"input_synapses{mark}")
+        among = joined(neurons, neurons, f"recurrent_synapses{mark}", 1 * ms) if recurrent else None
+        hidden.append(HiddenLayer(neurons, onto, among))
+        last = neurons
+    if output == "first spike":
+        readout = spiking(n_classes, "readout")
+        loss = FirstSpikeCrossEntropyLoss(readout, time_scale=weight_time, early=early, pseudospikes=neuron == "qif")
+    else:
+        readout = LeakyIntegratorGroup(trials * n_classes, tau_m=readout_tau_m, tau_s=readout_tau_s, name="readout")
+        weight_time = weight_time if output == "average" else None
+        loss = CrossEntropyLoss(readout, weight_time=weight_time, gain=gain, output=output)
+    output_synapses = joined(last, readout, "output_synapses")
+    if delay is not None:
+        output_synapses.delay = delay
+    parts = [part for layer in hidden for part in (layer.neurons, layer.synapses, layer.recurrent_synapses)]
+    return Classifier(
+        network=Network(stimulus, *[part for part in parts if part is not None], readout, output_synapses),
+        stimulus=stimulus,
+        hidden=hidden[0].neurons,
+        readout=readout,
+        input_synapses=hidden[0].synapses,
+        output_synapses=output_synapses,
+        loss=loss,
+        recurrent_synapses=hidden[0].recurrent_synapses,
+        deeper=tuple(hidden[1:]),
+        learns_delays=delay is not None,
+        learns_time_constants=learn_time_constants,
+    )
+
+
+def layer_mark(k):
+    """What names of the parts of the k-th hidden layer, counted from 0, end with."""
+    return "" if k == 0 else f"_{k + 1}"
+
+
+def _check(neuron, output, sizes, trials, learn_time_constants):
     if neuron not in NEURONS:
         raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(NEURONS)}.")
-    for layer, size in (("input", n_inputs), ("hidden", n_hidden), ("readout", n_classes)):
+    if output not in OUTPUTS:
+        raise ValueError(f"There is no output '{output}' here; there are {', '.join(OUTPUTS)}.")
+    names = ["input", *["hidden"] * (len(sizes) - 2), "readout"]
+    if len(sizes) < 3:
+        raise ValueError("The network needs at least one hidden layer.")
+    for layer, size in zip(names, sizes, strict=True):
         if size < 1:
             raise ValueError(f"The {layer} layer needs at least one neuron, not {size}.")
     if trials < 1:
         raise ValueError(f"At least one trial has to lie in the network, not {trials}.")
-    n_inputs, n_hidden, n_classes = (trials * size for size in (n_inputs, n_hidden, n_classes))
-    stimulus = SpikeGeneratorGroup(n_inputs, [], [] * second, name="stimulus")
-    hidden = NEURONS[neuron](n_hidden, tau_m=tau_m, tau_s=tau_m / 2 if tau_s is None else tau_s, name="hidden")
-    readout = LeakyIntegratorGroup(n_classes, tau_m=readout_tau_m, tau_s=readout_tau_s, name="readout")
-    input_synapses = Synapses(stimulus, hidden, "w : 1", on_pre="I_post += w", name="input_synapses")
-    output_synapses = Synapses(hidden, readout, "w : 1", on_pre="I_post += w", name="output_synapses")
-    _connect(input_synapses, trials)
-    _connect(output_synapses, trials)
-    parts = [stimulus, hidden, readout, input_synapses, output_synapses]
-    recurrent_synapses = None
-    if recurrent:
-        recurrent_synapses = Synapses(
-            hidden, hidden, "w : 1", on_pre="I_post += w", delay=1 * ms, name="recurrent_synapses"
-        )
-        _connect(recurrent_synapses, trials)
-        parts.append(recurrent_synapses)
-    return Classifier(
-        Network(*parts),
-        stimulus,
-        hidden,
-        readout,
-        input_synapses,
-        output_synapses,
-        CrossEntropyLoss(readout, weight_time=weight_time, gain=gain),
-        recurrent_synapses,
-    )
+    if learn_time_constants and output == "first spike":
+        raise ValueError("Time constants are learned of a leaky readout; one of first spikes has those of its model.")
 
 
 def _connect(synapses, trials):

@@ -11,7 +11,8 @@ from brian2 import second
 
 from brian_qif import EventSolver
 from brian_qif.protocols.data_choice import SYNTHETIC
-from brian_qif.protocols.trained_network import load_network, read_settings
+from brian_qif.protocols.preparation import encoding_of
+from brian_qif.protocols.trained_network import load_network, read_settings, recipe_in
 from brian_qif.study_plotting import draw_confusion, draw_rasters
 from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.datasets import SpikeDataset, said_units
@@ -57,7 +58,8 @@ def predict(run, file, out=None, rasters=6, threads=None):
     inputs, classes = settings["inputs"], settings["classes"]
     known_speakers, class_names = _learned(run)
     _refuse_other_inputs(file, inputs, run)
-    with SpikeDataset(file, n_units=inputs, n_classes=classes, labelled=False) as samples:
+    encoding = encoding_of(recipe_in(settings), inputs)
+    with SpikeDataset(file, n_units=inputs, n_classes=classes, labelled=False, encoding=encoding) as samples:
         names = _names(samples, class_names, classes, run)
         trained = load_network(run)
         outputs, spike_counts = trained.classify(samples, threads=threads)

@@ -37,6 +37,16 @@ class Recipe:
         Augmentation of the training samples, see `SpikeAugmentation`.
     batch_size : int
         Samples per step.
+    output : str
+        What the readout says of a class, see `brian_qif.protocols.networks.OUTPUTS`. For first spikes, ``weight_time``
+        is the time scale of the softmax.
+    early : float
+        The weight of the reward for an early first spike.
+    delay_rate, time_constant_rate : float
+        Adam's step sizes, in seconds, for the delays of the synapses onto the readout and for the time constants of a
+        leaky one; 0 leaves them as they are, delays at zero. Learned delays begin at 5 ms.
+    merge, time_step, virtual_times : int, float, int
+        How spike trains are brought to the input neurons, see `SpikeEncoding`.
     """
 
     tau_m: float
@@ -59,6 +69,13 @@ class Recipe:
     stretch: float = 0.0
     jitter: float = 6.0
     batch_size: int = 16
+    output: str = "average"
+    early: float = 0.0
+    delay_rate: float = 0.0
+    time_constant_rate: float = 0.0
+    merge: int = 1
+    time_step: float = 0.0
+    virtual_times: int = 0
 
 
 RECIPES = {
@@ -120,6 +137,7 @@ def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS):
     recipe["smoothing"] *= width
     recipe["jitter"] *= width
     recipe["shift"] = round(recipe["shift"] * width)
+    recipe["merge"] = max(1, round(recipe["merge"] * width))
     if batch_size is not None:
         recipe["batch_size"] = batch_size
     if learning_rate is not None:

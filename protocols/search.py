@@ -11,10 +11,10 @@ import numpy as np
 
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
 from brian_qif.protocols.networks import NEURONS
+from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
 from brian_qif.protocols.recipes import recipe_of
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.search_space import search_space, start_of
-from brian_qif.protocols.shd_training import initialise, prepare_trainer, trial_duration
 from brian_qif.training.datasets import SpikeDataset, said_units
 from brian_qif.training.progress import Progress
 
@@ -101,7 +101,8 @@ def search_settings(
     folder = writable_folder(f"results/search_{neuron}" if out is None else out)
     storage = f"sqlite:///{(folder / 'study.db').resolve()}" if storage is None else storage
     progress = Progress(report)
-    with SpikeDataset(train, n_units=inputs) as samples:
+    encoding = encoding_of(recipe_of(neuron, inputs=inputs), inputs)
+    with SpikeDataset(train, n_units=inputs, encoding=encoding) as samples:
         judge = _Judge(neuron, hidden, epochs, seed, threads, *samples.split(validate, by=split, seed=seed))
         settings = {
             **{"neuron": neuron, "hidden": hidden, "epochs": epochs, "inputs": inputs, "seed": seed},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from dataclasses import asdict
 
 import numpy as np
@@ -14,18 +13,12 @@ from brian_qif.plotting import draw_curves
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
 from brian_qif.protocols.networks import NEURONS
+from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
 from brian_qif.protocols.recipes import RECIPES
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
 from brian_qif.protocols.summary import summarise, title_of
-from brian_qif.protocols.trained_network import classifier_of
-from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.datasets import said_units
-from brian_qif.training.initialisation import draw_weights, scale_to_activity
-from brian_qif.training.optimisers import Adam
 from brian_qif.training.progress import Progress
-from brian_qif.training.remedies import ActivityFloor
-from brian_qif.training.schedules import CosineSchedule
-from brian_qif.training.trainer import Trainer
 
 SOLVERS = ("event", "clock")
 
@@ -64,10 +57,10 @@ def train_on_recordings(
         ``results/`` and the name of the model.
     neuron : 'lif' or 'qif'
         The model of the hidden neurons. Each has its own `RECIPES` entry.
-    hidden : int
-        The number of hidden neurons. The readout has one neuron per class of the training file.
+    hidden : int or sequence of int
+        The number of hidden neurons, of each layer. The readout has one neuron per class of the training file.
     inputs : int, optional
-        The number of input neurons, by default what the training file says in its attribute ``units``, else 700.
+        The number of channels, by default what the training file says in its attribute ``units``, else 700.
     recurrent : bool
         Whether the hidden neurons hear each other too, by weights that are learned.
     solver : 'event' or 'clock'
@@ -111,8 +104,9 @@ def train_on_recordings(
     ValueError
         If a file or a setting is wrong, or differs from those of the run that goes on.
     """
-    numbers = {"hidden": hidden, "epochs": epochs, "inputs": inputs, "batch_size": batch_size, "threads": threads}
-    for name, value in numbers.items():
+    layers = [hidden] if np.ndim(hidden) == 0 else list(hidden)
+    numbers = {"epochs": epochs, "inputs": inputs, "batch_size": batch_size, "threads": threads}
+    for name, value in [*numbers.items(), *[("hidden", size) for size in layers]]:
         _refuse_below(1, name, value)
     _refuse_below(0, "seed", seed)
     configured_recipe(config, neuron, batch_size, learning_rate)
@@ -121,10 +115,11 @@ def train_on_recordings(
     inputs = said_units(train) or 700 if inputs is None else inputs
     recipe = configured_recipe(config, neuron, batch_size, learning_rate, inputs)
     chosen = _solver(solver, device, dt, dtype)
-    with opened(train, test, inputs, validate, seed) as (training_set, test_set):
+    encoding = encoding_of(recipe, inputs)
+    with opened(train, test, inputs, validate, seed, encoding) as (training_set, test_set):
         settings = {
             "neuron": neuron,
-            "hidden": hidden,
+            "hidden": layers[0] if len(layers) == 1 else layers,
             "epochs": epochs,
             "seed": seed,
             "inputs": inputs,
@@ -137,7 +132,7 @@ def train_on_recordings(
             "validate": validate,
         }
         folder.claim(settings)
-        sizes = (inputs, hidden, training_set.n_classes)
+        sizes = (encoding.n_inputs, settings["hidden"], training_set.n_classes)
         duration = trial_duration(training_set)
         trainer = prepare_trainer(neuron, sizes, duration, recipe, seed, threads, recurrent, chosen)
         progress = Progress(report)
@@ -163,94 +158,6 @@ def train_on_recordings(
     return summary
 
 
-def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recurrent=False, solver=None):
-    """The network and its trainer, with all weights still zero.
-
-    Parameters
-    ----------
-    neuron : 'lif' or 'qif'
-        The model of the hidden neurons.
-    sizes : tuple of int
-        The number of input neurons, hidden neurons and classes.
-    duration : Quantity
-        The duration of a trial.
-    recipe : Recipe
-        Initialisation and training.
-    seed, threads, recurrent
-        See `train_on_recordings`.
-    solver : EventSolver or ClockSolver, optional
-        By default an `EventSolver`.
-
-    Returns
-    -------
-    Trainer
-        Its parameters are the weights of the input, of the readout, and among the hidden neurons if there are any.
-    """
-    classifier = classifier_of(neuron, sizes, recipe, recurrent)
-    hidden = [recipe.learning_rate, recipe.clip]
-    rate, clip = zip(hidden, [recipe.readout_learning_rate, None], *[hidden] * recurrent, strict=True)
-    return Trainer(
-        classifier.network,
-        classifier.loss,
-        classifier.parameters,
-        classifier.stimulus,
-        duration,
-        solver=solver,
-        optimiser=Adam(
-            learning_rate=list(rate),
-            weight_decay=recipe.weight_decay,
-        ),
-        batch_size=recipe.batch_size,
-        seed=seed,
-        threads=threads,
-        clip=list(clip),
-        floor=ActivityFloor(classifier.input_synapses.w, minimum=recipe.floor, lift=recipe.lift),
-        schedule=CosineSchedule(),
-        augmentation=SpikeAugmentation(sizes[0], recipe.shift, recipe.stretch, recipe.jitter),
-        namespace={},
-    )
-
-
-def initialise(trainer, samples, sizes, recipe, seed=0):
-    """Draw the initial weights and scale those of the input to the recipe's activity.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        From `prepare_trainer`; its network gets the weights.
-    samples : sequence of SpikeSample
-        64 of them, drawn at random, measure the activity.
-    sizes, recipe, seed
-        See `prepare_trainer`.
-
-    Returns
-    -------
-    float
-        The mean number of spikes per hidden neuron and sample.
-    """
-    inputs, hidden, classes = sizes
-    generator = np.random.default_rng([seed, 1])
-    chosen = generator.choice(len(samples), size=min(64, len(samples)), replace=False)
-    input_weights = draw_weights(generator, inputs, hidden, recipe.input_mean, recipe.smoothing) / inputs
-    output_weights = draw_weights(generator, hidden, classes) * recipe.output_scale / math.sqrt(hidden)
-    values = [input_weights.ravel(), output_weights.ravel()]
-    if len(trainer.values) > 2:
-        among = generator.normal(size=trainer.values[2].shape)
-        values.append(among * recipe.recurrent_scale / math.sqrt(hidden))
-    values, activity = scale_to_activity(
-        trainer.batch,
-        values,
-        0,
-        "hidden",
-        [samples[int(k)] for k in chosen],
-        trainer.duration,
-        recipe.initial_spikes,
-    )
-    trainer.gradient.write(values)
-    trainer.restart()
-    return activity
-
-
 def _solver(name, device, dt, dtype):
     if name not in SOLVERS:
         raise ValueError(f"There is no solver '{name}'; there are {', '.join(SOLVERS)}.")
@@ -264,11 +171,6 @@ def _solver(name, device, dt, dtype):
 def _refuse_below(least, name, value):
     if value is not None and value < least:
         raise ValueError(f"'{name}' has to be at least {least}, not {value}.")
-
-
-def trial_duration(samples):
-    """The duration of a trial: up to the last spike of any sample, which lies inside after rounding up to 10 ms."""
-    return (math.floor(float(samples.duration) / 0.01) + 1) * 10 * ms
 
 
 def add_arguments(parser):
@@ -292,13 +194,18 @@ def add_arguments(parser):
         "--neuron", choices=sorted(NEURONS), default="qif", help="model of the hidden neurons (default: %(default)s)"
     )
     parser.add_argument(
-        "--hidden", type=int, default=128, metavar="N", help="number of hidden neurons (default: %(default)s)"
+        "--hidden",
+        type=int,
+        nargs="+",
+        default=128,
+        metavar="N",
+        help="number of hidden neurons, of each layer where there are several (default: %(default)s)",
     )
     parser.add_argument(
         "--inputs",
         type=int,
         metavar="N",
-        help="number of input neurons (default: what the training file says, else 700)",
+        help="number of channels (default: what the training file says, else 700)",
     )
     parser.add_argument(
         "--recurrent", action="store_true", help="hidden neurons hear each other too, by weights that are learned"

@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from brian2 import Quantity, Synapses, second
+from brian2 import Quantity, Synapses, ms, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif import CrossEntropyLoss
@@ -16,8 +16,10 @@ from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.protocols.networks import Classifier, build_classifier
 from brian_qif.protocols.recipes import Recipe
 from brian_qif.training.checkpoints import read_checkpoint
+from brian_qif.training.encoding import SpikeEncoding
 
 _AT_ONCE = 256
+_FIRST_DELAY = 5 * ms  # of delays that are learned
 
 
 def classifier_of(neuron, sizes, recipe, recurrent=False, trials=1):
@@ -27,8 +29,8 @@ def classifier_of(neuron, sizes, recipe, recurrent=False, trials=1):
     ----------
     neuron : 'lif' or 'qif'
         The model of the hidden neurons.
-    sizes : tuple of int
-        The number of input neurons, hidden neurons and classes.
+    sizes : tuple
+        The number of input neurons, of hidden neurons (or a tuple, by layer) and of classes.
     recipe : Recipe
         Its time constants and its loss.
     recurrent, trials
@@ -47,6 +49,10 @@ def classifier_of(neuron, sizes, recipe, recurrent=False, trials=1):
         weight_time=recipe.weight_time * second,
         gain=recipe.gain,
         recurrent=recurrent,
+        output=recipe.output,
+        early=recipe.early,
+        delay=_FIRST_DELAY if recipe.delay_rate > 0 else None,
+        learn_time_constants=recipe.time_constant_rate > 0,
         trials=trials,
     )
 
@@ -240,8 +246,9 @@ def load_network(run, trials=1):
     """
     folder, settings = Path(run), read_settings(run)
     arrays, description = read_checkpoint(folder / "checkpoint.npz")
-    recipe = Recipe(**{field.name: settings[field.name] for field in fields(Recipe) if field.name in settings})
-    sizes = settings["inputs"], settings["hidden"], settings["classes"]
+    recipe = recipe_in(settings)
+    inputs = SpikeEncoding(settings["inputs"], recipe.merge).n_inputs
+    sizes = inputs, settings["hidden"], settings["classes"]
     duration = float(description["settings"]["duration"])
     classifier = classifier_of(settings["neuron"], sizes, recipe, settings["recurrent"], trials)
     for k, parameter in enumerate(classifier.parameters):
@@ -255,6 +262,11 @@ def load_network(run, trials=1):
         setattr(parameter.group, f"{parameter.name}_", np.tile(value, trials))
     parts = {field.name: getattr(classifier, field.name) for field in fields(Classifier)}
     return TrainedNetwork(**parts, duration=duration * second, trials=trials, settings=settings)
+
+
+def recipe_in(settings):
+    """The recipe in the settings of a run; fields that the run did not know yet have their defaults."""
+    return Recipe(**{field.name: settings[field.name] for field in fields(Recipe) if field.name in settings})
 
 
 def read_settings(run):

@@ -61,6 +61,8 @@ class SpikeDataset:
     labelled : bool
         Whether labels, speakers and names of classes have to be there. Where they need not and are not, labels and
         speakers are -1.
+    encoding : SpikeEncoding, optional
+        How samples are brought to the input neurons. Its ``n_units`` are the channels of the file.
 
     Raises
     ------
@@ -81,7 +83,7 @@ class SpikeDataset:
     spiking neural networks, https://doi.org/10.1109/TNNLS.2020.3044364
     """
 
-    def __init__(self, file, n_units=None, n_classes=None, memory=_MEMORY, labelled=True):
+    def __init__(self, file, n_units=None, n_classes=None, memory=_MEMORY, labelled=True, encoding=None):
         self.path = Path(file)
         readable, self._remove = unpacked(self.path)
         try:
@@ -99,7 +101,10 @@ class SpikeDataset:
         self._source, self._said_units = found["source"], found["said_units"]
         self.class_names = tuple(found["class_names"])
         self._indices = np.arange(len(self._labels))
-        self._kept = _Kept(memory)
+        self._kept, self._encoding = _Kept(memory), encoding
+        if encoding is not None and encoding.n_units != self._n_units:
+            self.close()
+            raise ValueError(f"The encoding is for {encoding.n_units} channels; '{self.path}' has {self._n_units}.")
 
     def __len__(self):
         return len(self._indices)
@@ -113,12 +118,13 @@ class SpikeDataset:
             spikes = times[order], units[order]
             self._kept.put(index, spikes)
         times, units = spikes
-        return SpikeSample(
+        sample = SpikeSample(
             times.astype(np.float64),
             units.astype(np.int64),
             int(self._labels[index]),
             int(self._speakers[index]),
         )
+        return sample if self._encoding is None else self._encoding(sample)
 
     def __repr__(self):
         return (
@@ -129,7 +135,7 @@ class SpikeDataset:
     @property
     def n_units(self) -> int:
         """The number of input neurons."""
-        return self._n_units
+        return self._n_units if self._encoding is None else self._encoding.n_inputs
 
     @property
     def n_classes(self) -> int:
@@ -158,8 +164,9 @@ class SpikeDataset:
 
     @property
     def duration(self) -> Quantity:
-        """The time of the last spike in any of the samples."""
-        return float(self._last_times[self._indices].max()) * second
+        """The time of the last spike in any of the samples, or after it where an encoding moves spikes."""
+        last = float(self._last_times[self._indices].max())
+        return (last if self._encoding is None else self._encoding.duration_of(last)) * second
 
     def select(self, indices=None, speakers=None) -> SpikeDataset:
         """A part of the samples.

@@ -26,8 +26,8 @@ class SpikeEncoding:
     time_step : float
         Spike times are moved to the middle of steps of this length, in seconds; 0 leaves them as they are.
     virtual_times : int
-        Into how many equally spaced times the spikes between the 5 % and the 95 % quantile of a sample's spike times are
-        binned; those outside are left out. 0 leaves times as they are.
+        Into how many equally spaced times the spikes between the 5 % and the 95 % quantile of a sample's spike times
+        are binned; those outside are left out. 0 leaves times as they are.
     virtual_span : float
         Over how many seconds the virtual times are spread.
 
@@ -65,8 +65,8 @@ class SpikeEncoding:
         return self.merge > 1 or self.time_step > 0 or self.virtual_times > 0
 
     def duration_of(self, seconds: float) -> float:
-        """The length of a trial, from that of the recorded samples."""
-        return self.virtual_span if self.virtual_times else seconds
+        """When the last spike may come, from when it did in the recorded samples."""
+        return self.virtual_span if self.virtual_times else seconds + self.time_step / 2
 
     def __call__(self, sample):
         """The encoded copy of a sample.

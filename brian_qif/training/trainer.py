@@ -52,7 +52,7 @@ class Trainer:
         Samples computed at a time; by default the preference ``brian_qif.threads``.
     clip : float, None or list of these
         The limit of `NeuronClip` for each sample's slopes, one for all or one for each parameter.
-    floor : ActivityFloor, optional
+    floor : ActivityFloor or list of ActivityFloor, optional
         Lifts the weights of neurons that hardly fire.
     schedule : callable, optional
         A function of the share of steps done (0 to 1) that gives the factor on the step sizes, such as
@@ -108,8 +108,9 @@ class Trainer:
         self.optimiser = Adam() if optimiser is None else optimiser
         self.schedule = ConstantSchedule() if schedule is None else schedule
         self.clip = None if clip is None else NeuronClip(parameters, clip)
-        self.floor, self.augmentation = floor, augmentation
-        self._floored = None if floor is None else floor.find(parameters)
+        floors = floor if isinstance(floor, (list, tuple)) else [floor]
+        self.floors, self.augmentation = [floor for floor in floors if floor is not None], augmentation
+        self._floored = [floor.find(parameters) for floor in self.floors]
         self.gradient.check_writable()
         self._labels = [f"{parameter.owner}_{parameter.name}" for parameter in self.gradient.parameters]
         self._dimensions = [parameter.dimensions for parameter in self.gradient.parameters]
@@ -239,9 +240,9 @@ class Trainer:
             factor = self.schedule((self.epoch + step / len(starts)) / epochs)
             values = self.optimiser.step(self.values, slopes, factor)
             lifted = 0
-            if self.floor is not None:
-                k = self._floored
-                values[k], lifted = self.floor(values[k], result.spike_counts, factor)
+            for k, floor in zip(self._floored, self.floors, strict=True):
+                values[k], below = floor(values[k], result.spike_counts, factor)
+                lifted += below
             self.values = values
             tally.add(result, np.array([sample.label for sample in chosen]), slopes, lifted)
             part = (step + 1) / len(starts)
@@ -275,7 +276,7 @@ class Trainer:
             "schedule": repr(self.schedule),
             "augmentation": None if self.augmentation is None else repr(self.augmentation),
             "clip": None if self.clip is None else self.clip.settings(),
-            "floor": None if self.floor is None else self.floor.settings(),
+            "floor": [floor.settings() for floor in self.floors],
             "parameters": self._labels,
         }
 
