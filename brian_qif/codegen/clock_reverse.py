@@ -175,6 +175,7 @@ def _replayed_synapses(plan, p, groups, layout: Layout, clock, made: ClockObject
     _connect(synapses, plan, p, layout)
     made.spikes[f"pathway {p}"] = source
     made.arrays[f"pathway {p} slope"] = (synapses, "synaptic_slope")
+    made.queues[f"pathway {p}"] = synapses.pre
     made.network.add(source, synapses)
 
 
@@ -201,6 +202,7 @@ def _transposed_synapses(plan, p, slot, groups, layout: Layout, task: Task, cloc
     )
     _connect(synapses, plan, p, layout)
     made.arrays[f"pathway {p} weight {slot}"] = (synapses, "synaptic_weight")
+    made.queues[f"pathway {p} {slot}"] = synapses.pre
     if p in task.weights:
         made.arrays[f"pathway {p} slope {slot}"] = (synapses, "synaptic_slope")
     made.network.add(synapses)

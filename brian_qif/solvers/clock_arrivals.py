@@ -14,40 +14,43 @@ from brian_qif.equations.transposed import arrival_slope, renamed
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.plan.values import evaluate
-from brian_qif.solvers.clock_tasks import Layout, Task, delay_steps
+from brian_qif.solvers.clock_tasks import delay_steps
 from brian_qif.solvers.clock_trial import by_step
 from brian_qif.solvers.sweeps import Record, Slopes, Wanted
 
 _WEIGHT = as_symbol("synaptic_weight")
 
 
-class Arrivals:
-    """The adjoint of every node at every step, and what it says of arrivals."""
+def no_slopes(plan: NetworkPlan, record: Record, wanted: Wanted) -> Slopes:
+    """Slopes of zero by the time of arrivals, to which the chunks of the reverse pass add."""
+    slopes = Slopes()
+    slopes.delays = {p: np.zeros(len(plan.pathways[p].pre)) for p in wanted.delays}
+    slopes.spike_times = {k: np.zeros(len(record.spike_times[k])) for k in wanted.spike_times}
+    return slopes
 
-    def __init__(self, plan: NetworkPlan, found, layout: Layout, task: Task):
-        self.plan, self.layout, self.task = plan, layout, task
+
+class Arrivals:
+    """The adjoint of every node at the steps of a chunk of the reverse pass, and what it says of arrivals there."""
+
+    def __init__(self, plan: NetworkPlan, found, samples: int, chunk, steps: int):
+        self.plan, self.chunk, self.steps = plan, chunk, steps
         self.kept: dict[int, dict[str, np.ndarray]] = {}
         for k, node in enumerate(plan.nodes):
             if isinstance(node, ClockedNode):
                 _, after = renamed(node.system.step, node.system.states)
                 names = [f"adjoint_{name}" for name in node.system.states] + list(after.values())
                 names += [FREE.name, "spiked"] if any(node.system.held) else []
-                self.kept[k] = {name: self._steps(found.monitor(f"adjoint {k}", name), node.size) for name in names}
-
-    def _steps(self, values: np.ndarray, size: int) -> np.ndarray:
-        """By step of the trial, sample and neuron."""
-        by_reverse_step = values.reshape(-1, self.layout.samples, size)
-        return by_reverse_step[self.task.extra : self.task.extra + self.layout.steps][::-1]
+                self.kept[k] = {
+                    name: found.monitor(f"adjoint {k}", name).reshape(chunk.rows, samples, node.size) for name in names
+                }
 
     def add_slopes(self, slopes: Slopes, sample: int, record: Record, wanted: Wanted) -> None:
-        """Put the wanted slopes of a sample among the others."""
-        for k in wanted.spike_times:
-            slopes.spike_times[k] = np.zeros(len(record.spike_times[k]))
+        """Add the wanted slopes of a sample to those of the other chunks."""
         for p, pathway in enumerate(self.plan.pathways):
             if p in wanted.delays or pathway.source in wanted.spike_times:
                 by_spike, by_synapse = self._pathway(p, sample, record)
                 if p in wanted.delays:
-                    slopes.delays[p] = by_synapse
+                    slopes.delays[p] += by_synapse
                 if pathway.source in wanted.spike_times:
                     slopes.spike_times[pathway.source] += by_spike
 
@@ -59,19 +62,20 @@ class Arrivals:
         for neuron in np.unique(units):
             synapses, spikes = np.flatnonzero(pathway.pre == neuron), np.flatnonzero(units == neuron)
             arrival = steps[spikes][:, None] + late[synapses]
-            inside = arrival < self.layout.steps
+            row = self.chunk.place(arrival)
+            inside = (arrival < self.steps) & (row >= 0) & (row < self.chunk.rows)
             total = np.zeros(arrival.shape)
             synapse = np.broadcast_to(synapses, arrival.shape)[inside]
-            total[inside] = self._at(p, sample, arrival[inside], synapse)
+            total[inside] = self._at(p, sample, row[inside], synapse)
             by_spike[spikes] += np.sum(total, axis=1)
             by_synapse[synapses] += np.sum(total, axis=0)
         return by_spike, by_synapse
 
-    def _at(self, p: int, sample: int, steps: np.ndarray, synapses: np.ndarray) -> np.ndarray:
+    def _at(self, p: int, sample: int, rows: np.ndarray, synapses: np.ndarray) -> np.ndarray:
         pathway = self.plan.pathways[p]
         node, post = self.plan.nodes[pathway.target], pathway.post[synapses]
         _, after = renamed(node.system.step, node.system.states)
-        known = {name: values[steps, sample, post] for name, values in self.kept[pathway.target].items()}
+        known = {name: values[rows, sample, post] for name, values in self.kept[pathway.target].items()}
         known |= {name: x[post] if x.size > 1 else x for name, x in node.values().items()}
         known[_WEIGHT.name] = pathway.weights[synapses]
         known.setdefault(FREE.name, np.ones(1))

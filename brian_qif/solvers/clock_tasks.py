@@ -72,16 +72,35 @@ class Task:
 
 @dataclass
 class Values:
-    """What changes from run to run: arrays and tables by label, and spikes as (units, steps)."""
+    """What changes from run to run: arrays and tables by label, and spikes as (units, steps).
+
+    ``queues`` is given where a run goes on from where another one stopped: all arrays that are not given are zero then,
+    and it has what is on its way as pairs of a step and a synapse, in order.
+    """
 
     arrays: dict[str, np.ndarray]
     spikes: dict[str, tuple[np.ndarray, np.ndarray]]
     tables: dict[str, np.ndarray]
+    queues: dict[str, np.ndarray] | None = None
 
 
 def delay_steps(plan: NetworkPlan, p: int) -> np.ndarray:
     """Delays in steps of the clock, as Brian2 rounds them."""
     return np.floor(plan.pathways[p].delays / step_length(plan) + 0.5).astype(int)
+
+
+def pre_copies(plan: NetworkPlan, k: int, layout: Layout) -> np.ndarray:
+    """The presynaptic neuron of every copy of every synapse of a pathway."""
+    pathway = plan.pathways[k]
+    first = plan.nodes[pathway.source].size * np.arange(layout.copies(pathway.source))
+    return (first[:, None] + pathway.pre).ravel()
+
+
+def post_copies(plan: NetworkPlan, k: int, layout: Layout) -> np.ndarray:
+    """The postsynaptic neuron of every copy of every synapse of a pathway."""
+    pathway = plan.pathways[k]
+    sample = np.tile(np.arange(layout.samples), layout.multiplicity[pathway.source])
+    return (plan.nodes[pathway.target].size * sample[:, None] + pathway.post).ravel()
 
 
 def step_length(plan: NetworkPlan) -> float:
