@@ -119,11 +119,12 @@ def _synapses(plan, k, pathway, groups, layout, clock, made: ClockObjects) -> No
     target = plan.nodes[pathway.target]
     variable = target.system.states[pathway.port + 1]
     weight = SingleEquation(PARAMETER, "synaptic_weight", groups[pathway.target].variables[variable].dim)
+    state = pathway.state
     synapses = Synapses(
         groups[pathway.source],
         groups[pathway.target],
-        Equations([weight]),
-        on_pre=f"{variable}_post += synaptic_weight",
+        Equations([weight]) if state is None else state.equations,
+        on_pre=f"{variable}_post += synaptic_weight" if state is None else state.on_pre,
         namespace={},
         clock=clock,
         name=f"qif_synapses_{k}*",
@@ -131,6 +132,9 @@ def _synapses(plan, k, pathway, groups, layout, clock, made: ClockObjects) -> No
     synapses.connect(i=pre_copies(plan, k, layout), j=post_copies(plan, k, layout))
     steps = delay_steps(plan, k)
     synapses.delay = np.tile(steps * step_length(plan), layout.copies(pathway.source)) * second
-    made.arrays[f"pathway {k} weight"] = (synapses, "synaptic_weight")
+    for name in () if state is None else state.numbers:
+        made.arrays[f"pathway {k} {name}"] = (synapses, name)
+    if state is None:
+        made.arrays[f"pathway {k} weight"] = (synapses, "synaptic_weight")
     made.queues[f"pathway {k}"] = synapses.pre
     made.network.add(synapses)

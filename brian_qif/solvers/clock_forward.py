@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from brian_qif.plan.clocked import ClockedNode
-from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.plan.network_plan import NetworkPlan, Pathway
+from brian_qif.plan.synaptic import LAST
 from brian_qif.solvers.clock_inputs import side_by_side, sources_of, within
 from brian_qif.solvers.clock_segments import Segments, Stop, Stops, on_their_way
 from brian_qif.solvers.clock_tasks import Layout, Values, delay_steps, pre_copies, step_length
@@ -71,7 +72,7 @@ class ForwardRuns:
 
     def _moved(self, label: str, values: np.ndarray) -> np.ndarray:
         """A value at the end of a segment as one at the beginning of the next, whose time begins anew."""
-        return values - self.segments.length * self.dt if label.endswith("lastspike") else values
+        return values - self.segments.length * self.dt if label.endswith(("lastspike", LAST)) else values
 
     def _queues(self, stops: Stops, now: int) -> dict[str, np.ndarray]:
         queues = {}
@@ -142,11 +143,26 @@ def initial_states(node: ClockedNode, samples: int) -> np.ndarray:
 
 def initial_values(plan: NetworkPlan, samples: int) -> dict[str, np.ndarray]:
     """What changes in a run, by label."""
-    return {
+    values = {
         f"node {k} {name}": np.tile(row, samples)
         for k, node in enumerate(plan.nodes)
         if isinstance(node, ClockedNode)
         for name, row in zip(node.system.states, node.states, strict=True)
+    }
+    for p, pathway in enumerate(plan.pathways):
+        values |= _synaptic(p, pathway, samples, changing=True)
+    return values
+
+
+def _synaptic(p: int, pathway: Pathway, samples: int, changing: bool) -> dict[str, np.ndarray]:
+    """The numbers of synapses with a state that change in a run, or those that do not."""
+    if pathway.state is None:
+        return {}
+    names = {*pathway.state.system.states, LAST} & set(pathway.state.numbers)
+    return {
+        f"pathway {p} {name}": np.tile(np.broadcast_to(x, len(pathway.pre)), samples)
+        for name, x in pathway.state.numbers.items()
+        if (name in names) == changing
     }
 
 
@@ -157,7 +173,9 @@ def constant_values(plan: NetworkPlan, layout: Layout) -> dict[str, np.ndarray]:
         if isinstance(node, ClockedNode):
             values |= numbers_of(node, k, layout)
     for p, pathway in enumerate(plan.pathways):
-        values[f"pathway {p} weight"] = np.tile(pathway.weights, layout.copies(pathway.source))
+        if pathway.state is None:
+            values[f"pathway {p} weight"] = np.tile(pathway.weights, layout.copies(pathway.source))
+        values |= _synaptic(p, pathway, layout.samples, changing=False)
     return values
 
 

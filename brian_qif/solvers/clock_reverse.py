@@ -9,11 +9,13 @@ import numpy as np
 
 from brian_qif.equations.clocked import FREE
 from brian_qif.equations.surrogate import Surrogate
+from brian_qif.equations.synaptic import ELAPSED
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.solvers.clock_forward import numbers_of
 from brian_qif.solvers.clock_inputs import side_by_side, within
-from brian_qif.solvers.clock_segments import on_their_way
+from brian_qif.solvers.clock_segments import Stop, on_their_way
+from brian_qif.solvers.clock_synapses import Found, arrivals_of, as_tables, follow
 from brian_qif.solvers.clock_tasks import Layout, Task, Values, delay_steps, pre_copies, step_length
 from brian_qif.solvers.clock_trial import (
     ClockHistory,
@@ -69,9 +71,12 @@ class ReverseValues:
                 spikes = self._replayed(p)
                 values.spikes[f"pathway {p}"] = within(self._backwards(spikes, chunk), 0, chunk.rows)
                 self._add_queue(values, f"pathway {p}", p, spikes, chunk)
+        for p, pathway in enumerate(self.plan.pathways):
+            if pathway.state is not None and (p in self.task.weights or pathway.source in self.clocked):
+                self._add_synaptic(values, p, chunk)
         if resumed and self.task.surrogate is None:
             for p, pathway in enumerate(self.plan.pathways):
-                for slot in range(self.task.slots[pathway.source]) if pathway.source in self.clocked else ():
+                for slot in range(self.task.slots_of(pathway)) if pathway.source in self.clocked else ():
                     self._add_queue(values, f"pathway {p} {slot}", p, self._sent(p, slot), chunk)
         return values
 
@@ -80,6 +85,43 @@ class ReverseValues:
         if values.queues is not None and np.any(delays > 0):
             pre = pre_copies(self.plan, p, self.layout)
             values.queues[label] = on_their_way(pre, delays, self._backwards(spikes, chunk), 0)
+
+    def synaptic(self, p: int, chunk: Chunk) -> Found:
+        """What the arrivals of a chunk found."""
+        pathway, (segment, stop) = self.plan.pathways[p], self._stop_before(chunk)
+        late = delay_steps(self.plan, p)
+        spikes = [self._spikes_of(pathway.source, history, int(np.max(late))) for history in self.histories]
+        arriving = arrivals_of(pathway, late, spikes)
+        arriving = arriving.select((arriving.step >= segment) & (arriving.step <= chunk.top))
+        start = {
+            name.removeprefix(f"pathway {p} "): x for name, x in stop.arrays.items() if name.startswith(f"pathway {p} ")
+        }
+        found = follow(pathway, start, arriving, self.dt, segment)
+        return found.select(arriving.step > chunk.top - chunk.rows)
+
+    def _stop_before(self, chunk: Chunk) -> tuple[int, Stop]:
+        """The last step before all of a chunk from which the simulation can go on, and what is known there."""
+        stops = self.histories[0].stops
+        segment = min(max(chunk.top - chunk.rows + 1, 0) // stops.segments.length, len(stops.stops) - 1)
+        return stops.segments.first(segment), stops.stops[segment]
+
+    def _spikes_of(self, k: int, history: ClockHistory, late: int) -> tuple[np.ndarray, np.ndarray]:
+        """Units and steps of the spikes that a run of the reverse pass sends."""
+        if k in self.clocked:
+            units, steps = history.nodes[k].units, history.nodes[k].steps
+        else:
+            _, units, steps = history.given[k]
+        sent = steps + late <= self.last
+        return units[sent], steps[sent]
+
+    def _add_synaptic(self, values: Values, p: int, chunk: Chunk) -> None:
+        pathway, found = self.plan.pathways[p], self.synaptic(p, chunk)
+        count = len(pathway.pre) * self.layout.samples
+        slots = self.task.slots[pathway.source]
+        for name, table in as_tables(found, count, self.task.arrivals[p], slots).items():
+            values.tables[f"synaptic {name} {p}"] = table
+        arrived = np.bincount(found.arriving.synapse, minlength=count)
+        values.arrays |= {f"pathway {p} qif_number": arrived, f"pathway {p} qif_own": np.arange(count)}
 
     def _delays(self, p: int) -> np.ndarray:
         """In reverse, arrivals are replayed at the time of the latest; the others of the same spike come after it."""
@@ -106,7 +148,8 @@ class ReverseValues:
         all_units, all_steps = [], []
         for b, history in enumerate(self.histories):
             trial = history.nodes[k]
-            own = (self._slots(k, trial) == slot) & (trial.steps + late <= self.last)
+            one = self.plan.pathways[p].state is not None
+            own = (one | (self._slots(k, trial) == slot)) & (trial.steps + late <= self.last)
             all_units.append(b * self.plan.nodes[k].size + trial.units[own])
             all_steps.append(trial.steps[own] + late)
         return np.concatenate(all_units), np.concatenate(all_steps)
@@ -138,12 +181,28 @@ class ReverseValues:
             for label in slope_labels(self.plan, self.task, p):
                 count = len(self.plan.pathways[p].pre) * self.layout.copies(self.plan.pathways[p].source)
                 arrays[label] = np.zeros(count)
+        for p, pathway in enumerate(self.plan.pathways):
+            if pathway.state is not None and (p in self.task.weights or pathway.source in self.clocked):
+                arrays |= self._synaptic_arrays(p)
         return arrays
+
+    def _synaptic_arrays(self, p: int) -> dict[str, np.ndarray]:
+        """Parameters, and zeros where slopes are added up."""
+        pathway, samples = self.plan.pathways[p], self.layout.samples
+        system, numbers = pathway.state.system, pathway.state.numbers
+        everyone = len(pathway.pre)
+        arrays = {name: np.tile(np.broadcast_to(numbers[name], everyone), samples) for name in system.parameters}
+        sums = ["by_elapsed", *(f"slope_{name}" for name in system.parameters)]
+        sums += [f"adjoint_{name}" for name in system.states] + [*system.states, ELAPSED.name]
+        if self.task.slots[pathway.source] > 1:
+            sums.append("qif_slot")
+        arrays |= {name: np.zeros(everyone * samples) for name in sums}
+        return {f"pathway {p} {name}": x for name, x in arrays.items()}
 
     def _weights(self) -> dict[str, np.ndarray]:
         arrays = {}
         for p, pathway in enumerate(self.plan.pathways):
-            if pathway.source in self.clocked:
+            if pathway.source in self.clocked and pathway.state is None:
                 weights = np.tile(pathway.weights, self.layout.copies(pathway.source))
                 arrays |= {f"pathway {p} weight {slot}": weights for slot in range(self.task.slots[pathway.source])}
         return arrays
@@ -174,8 +233,8 @@ class ReverseValues:
             for p, pathway in enumerate(self.plan.pathways):
                 if pathway.source == k and task.surrogate is None:
                     late = int(np.max(delay_steps(self.plan, p)))
-                    for slot in range(task.slots[k]):
-                        arrives = [own == slot for own in slots]
+                    for slot in range(task.slots_of(pathway)):
+                        arrives = [(own == slot) | (pathway.state is not None) for own in slots]
                         pairs = zip(trials, arrives, strict=True)
                         add(f"arrives {p} {slot}", [self._at_spikes(*pair, node, chunk, late) for pair in pairs])
         if any(node.system.held):
@@ -226,6 +285,8 @@ class ReverseValues:
 def slope_labels(plan: NetworkPlan, task: Task, p: int) -> list[str]:
     """Where a reverse network has the slopes by the weights of a pathway, which are to be added up."""
     source = plan.pathways[p].source
+    if plan.pathways[p].state is not None:
+        return []
     if not isinstance(plan.nodes[source], ClockedNode):
         return [f"pathway {p} slope"]
     return [f"pathway {p} slope {slot}" for slot in range(task.slots[source])]

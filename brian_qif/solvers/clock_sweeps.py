@@ -215,7 +215,21 @@ class ClockNetwork:
             for k in range(len(self.plan.nodes))
         ]
         slots = self._largest("slots", tuple(most))
-        return new_task(self.plan, self._all_seeded(seeded_states(self.plan, seeds)), wanted, slots, self.surrogate)
+        seeded = self._all_seeded(seeded_states(self.plan, seeds))
+        room = self._largest("arrivals", tuple(self._room(p, histories) for p in range(len(self.plan.pathways))))
+        return replace(new_task(self.plan, seeded, wanted, slots, self.surrogate), arrivals=room)
+
+    def _room(self, p: int, histories) -> int:
+        """The largest number of arrivals at a synapse with a state, and then up to the next power of two."""
+        pathway = self.plan.pathways[p]
+        if pathway.state is None:
+            return 1
+        units = [
+            history.nodes[pathway.source].units if pathway.source in self.clocked else history.given[pathway.source][1]
+            for history in histories
+        ]
+        most = max((int(np.max(np.bincount(x), initial=0)) for x in units), default=0)
+        return 1 << int(most).bit_length()
 
     def _all_seeded(self, now: list[set[str]]) -> tuple[tuple[str, ...], ...]:
         seen = self.device.seen.setdefault((self.key, "seeded"), [set() for _ in now])
@@ -226,6 +240,10 @@ class ClockNetwork:
     def _read_slopes(self, slopes: Slopes, read, b: int, layout: Layout, task: Task, wanted: Wanted) -> None:
         for p in wanted.weights:
             pathway = self.plan.pathways[p]
+            if pathway.state is not None:
+                slopes.weights[p] = np.zeros(len(pathway.pre))
+                slopes.synapses[p] = self._synaptic_slopes(p, read, b)
+                continue
             labels, shape = slope_labels(self.plan, task, p), (-1, layout.samples, len(pathway.pre))
             parts = (read(label).reshape(shape)[:, b].sum(axis=0) for label in labels)
             slopes.weights[p] = sum(parts)
@@ -238,6 +256,14 @@ class ClockNetwork:
             slopes.models[k] = {name: np.zeros(node.size) for name in node.numbers}
             for name in node.system.parameters:
                 slopes.models[k][name] = self._part(read(f"node {k} slope_{name}"), k, b)
+
+    def _synaptic_slopes(self, p: int, read, b: int) -> dict[str, np.ndarray]:
+        """By parameters and by initial states, which are what the adjoint comes to before the first arrival."""
+        pathway = self.plan.pathways[p]
+        labels = {name: f"slope_{name}" for name in pathway.state.system.parameters}
+        labels |= {name: f"adjoint_{name}" for name in pathway.state.system.states}
+        shape = (-1, len(pathway.pre))
+        return {name: read(f"pathway {p} {label}").reshape(shape)[b].copy() for name, label in labels.items()}
 
     def _part(self, values: np.ndarray, k: int, b: int) -> np.ndarray:
         return values.reshape(-1, self.plan.nodes[k].size)[b].copy()
