@@ -10,10 +10,11 @@ import numpy as np
 
 from brian_qif.equations.clocked import FREE
 from brian_qif.equations.text import as_symbol
-from brian_qif.equations.transposed import arrival_slope, renamed
+from brian_qif.equations.transposed import arrival_share, arrival_slope, renamed
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.plan.values import evaluate
+from brian_qif.solvers.clock_synapses import Found, take_back
 from brian_qif.solvers.clock_tasks import delay_steps
 from brian_qif.solvers.clock_trial import by_step
 from brian_qif.solvers.sweeps import Record, Slopes, Wanted
@@ -45,14 +46,38 @@ class Arrivals:
                 }
 
     def add_slopes(self, slopes: Slopes, sample: int, record: Record, wanted: Wanted) -> None:
-        """Add the wanted slopes of a sample to those of the other chunks."""
+        """Add the wanted slopes of a sample to those of the other chunks, but for synapses with a state."""
         for p, pathway in enumerate(self.plan.pathways):
-            if p in wanted.delays or pathway.source in wanted.spike_times:
+            if pathway.state is None and (p in wanted.delays or pathway.source in wanted.spike_times):
                 by_spike, by_synapse = self._pathway(p, sample, record)
                 if p in wanted.delays:
                     slopes.delays[p] += by_synapse
                 if pathway.source in wanted.spike_times:
                     slopes.spike_times[pathway.source] += by_spike
+
+    def add_synaptic(self, p: int, found: Found, carried: dict, slopes: list[Slopes], wanted: Wanted) -> None:
+        """The same for all samples and a pathway whose synapses have a state."""
+        pathway = self.plan.pathways[p]
+        arriving, count = found.arriving, len(pathway.pre)
+        sample, synapse = np.divmod(arriving.synapse, count)
+        rows = self.chunk.place(arriving.step)
+        target = self.plan.nodes[pathway.target]
+        known = self._known(p, sample, rows, synapse)
+        row = pathway.port + 1
+        share = arrival_share(target.system, row) * as_symbol(f"adjoint_{target.system.states[row]}")
+        by_amount = np.broadcast_to(evaluate(share, known), rows.shape)
+
+        def by_time(events, amount):
+            own = {name: x[events] if x.size > 1 else x for name, x in known.items()}
+            return evaluate(self._by_time(p), own | {_WEIGHT.name: amount})
+
+        total = take_back(pathway, found, by_amount, by_time, carried)
+        for b, one in enumerate(slopes):
+            mine = (sample == b) & (arriving.step < self.steps)
+            if p in wanted.delays:
+                np.add.at(one.delays[p], synapse[mine], total[mine])
+            if pathway.source in wanted.spike_times:
+                np.add.at(one.spike_times[pathway.source], arriving.spike[mine], total[mine])
 
     def _pathway(self, p: int, sample: int, record: Record) -> tuple[np.ndarray, np.ndarray]:
         """The slopes by the arrivals through a pathway, summed for every spike and for every synapse."""
@@ -72,11 +97,20 @@ class Arrivals:
         return by_spike, by_synapse
 
     def _at(self, p: int, sample: int, rows: np.ndarray, synapses: np.ndarray) -> np.ndarray:
+        known = self._known(p, sample, rows, synapses)
+        return evaluate(self._by_time(p), known | {_WEIGHT.name: self.plan.pathways[p].weights[synapses]})
+
+    def _by_time(self, p: int):
+        pathway = self.plan.pathways[p]
+        system = self.plan.nodes[pathway.target].system
+        _, after = renamed(system.step, system.states)
+        return arrival_slope(system, after, pathway.port + 1, _WEIGHT)
+
+    def _known(self, p: int, sample, rows: np.ndarray, synapses: np.ndarray) -> dict[str, np.ndarray]:
+        """What is known of the neurons behind some synapses at some reverse steps."""
         pathway = self.plan.pathways[p]
         node, post = self.plan.nodes[pathway.target], pathway.post[synapses]
-        _, after = renamed(node.system.step, node.system.states)
         known = {name: values[rows, sample, post] for name, values in self.kept[pathway.target].items()}
         known |= {name: x[post] if x.size > 1 else x for name, x in node.values().items()}
-        known[_WEIGHT.name] = pathway.weights[synapses]
         known.setdefault(FREE.name, np.ones(1))
-        return evaluate(arrival_slope(node.system, after, pathway.port + 1, _WEIGHT), known)
+        return known

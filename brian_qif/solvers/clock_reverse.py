@@ -90,8 +90,8 @@ class ReverseValues:
         """What the arrivals of a chunk found."""
         pathway, (segment, stop) = self.plan.pathways[p], self._stop_before(chunk)
         late = delay_steps(self.plan, p)
-        spikes = [self._spikes_of(pathway.source, history, int(np.max(late))) for history in self.histories]
-        arriving = arrivals_of(pathway, late, spikes)
+        spikes = [self._spikes_of(pathway.source, history) for history in self.histories]
+        arriving = arrivals_of(pathway, late, spikes, self.last)
         arriving = arriving.select((arriving.step >= segment) & (arriving.step <= chunk.top))
         start = {
             name.removeprefix(f"pathway {p} "): x for name, x in stop.arrays.items() if name.startswith(f"pathway {p} ")
@@ -105,14 +105,9 @@ class ReverseValues:
         segment = min(max(chunk.top - chunk.rows + 1, 0) // stops.segments.length, len(stops.stops) - 1)
         return stops.segments.first(segment), stops.stops[segment]
 
-    def _spikes_of(self, k: int, history: ClockHistory, late: int) -> tuple[np.ndarray, np.ndarray]:
-        """Units and steps of the spikes that a run of the reverse pass sends."""
-        if k in self.clocked:
-            units, steps = history.nodes[k].units, history.nodes[k].steps
-        else:
-            _, units, steps = history.given[k]
-        sent = steps + late <= self.last
-        return units[sent], steps[sent]
+    def _spikes_of(self, k: int, history: ClockHistory) -> tuple[np.ndarray, np.ndarray]:
+        """Units and steps."""
+        return (history.nodes[k].units, history.nodes[k].steps) if k in self.clocked else history.given[k][1:]
 
     def _add_synaptic(self, values: Values, p: int, chunk: Chunk) -> None:
         pathway, found = self.plan.pathways[p], self.synaptic(p, chunk)

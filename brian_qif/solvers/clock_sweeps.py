@@ -17,6 +17,7 @@ from brian_qif.solvers.clock_forward import ForwardRuns, SegmentRun, joined
 from brian_qif.solvers.clock_inputs import given_spikes, multiplicity
 from brian_qif.solvers.clock_reverse import Chunk, ReverseValues, average_weights, new_task, seeded_states, slope_labels
 from brian_qif.solvers.clock_segments import Segments, Stops, longest_segment
+from brian_qif.solvers.clock_synapses import nothing_carried
 from brian_qif.solvers.clock_tasks import Layout, Task, check_finite, delay_steps, step_length, structure
 from brian_qif.solvers.clock_trial import ClockHistory, NodeTrial, Stretch, most_within, within_steps
 from brian_qif.solvers.sweeps import Record, Request, Seeds, Slopes, Wanted
@@ -49,7 +50,9 @@ class ClockNetwork:
         self._check(request)
         segments = self.segments(request, len(stimuli))
         given = [given_spikes(self.plan, stimulus or {}, segments.steps) for stimulus in stimuli]
-        layout = Layout(len(stimuli), segments.steps, self._largest("multiplicity", multiplicity(self.plan, given)))
+        most = multiplicity(self.plan, given)
+        self._check_alone(most)
+        layout = Layout(len(stimuli), segments.steps, self._largest("multiplicity", most))
         runs = ForwardRuns(self.plan, self.device, self.key, layout, segments)
         stops = runs.start(given)
         trials: list[dict[int, NodeTrial]] = [{} for _ in stimuli]
@@ -105,6 +108,15 @@ class ClockNetwork:
             )
         return Segments(steps, length)
 
+    def _check_alone(self, most: tuple[int, ...]) -> None:
+        for pathway in self.plan.pathways:
+            if pathway.state is not None and most[pathway.source] > 1:
+                raise ValueError(
+                    f"A unit of '{self.plan.nodes[pathway.source].name}' spikes more than once in a step, which "
+                    f"'{pathway.name}' cannot tell apart: its synapses have a state that every spike changes. Take a "
+                    "smaller dt."
+                )
+
     def _check(self, request: Request) -> None:
         for k in (*request.averages, *request.samples):
             if isinstance(self.plan.nodes[k], SourceNode):
@@ -156,6 +168,11 @@ class ClockNetwork:
         given = ReverseValues(self.plan, records, seeds, task, layout)
         runs = ForwardRuns(self.plan, self.device, self.key, layout, segments)
         slopes = [no_slopes(self.plan, record, wanted) for record in records]
+        carried = {
+            p: nothing_carried(pathway, len(records))
+            for p, pathway in enumerate(self.plan.pathways)
+            if pathway.state is not None and (p in wanted.delays or pathway.source in wanted.spike_times)
+        }
         arrays, found = given.first_arrays(), None
         for top, rows in segments.chunks(task.extra):
             chunk = Chunk(top, rows)
@@ -168,6 +185,8 @@ class ClockNetwork:
                 arrivals = Arrivals(self.plan, found, len(records), chunk, segments.steps)
                 for b, record in enumerate(records):
                     arrivals.add_slopes(slopes[b], b, record, wanted)
+                for p, own in carried.items():
+                    arrivals.add_synaptic(p, given.synaptic(p, chunk), own, slopes, wanted)
         read = lru_cache(maxsize=None)(found.array)
         for b, one in enumerate(slopes):
             self._read_slopes(one, read, b, layout, task, wanted)
