@@ -125,6 +125,7 @@ def _synapses(plan, k, pathway, groups, layout, clock, made: ClockObjects) -> No
         groups[pathway.target],
         Equations([weight]) if state is None else state.equations,
         on_pre=f"{variable}_post += synaptic_weight" if state is None else state.on_pre,
+        method="exact",
         namespace={},
         clock=clock,
         name=f"qif_synapses_{k}*",

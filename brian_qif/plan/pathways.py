@@ -80,12 +80,6 @@ def read_pathways(
         raise NotImplementedError(
             f"'{synapses.name}' ends at '{nodes[target].name}', whose neurons have no synaptic current."
         )
-    if synapses.equations.diff_eq_names:
-        names = ", ".join(sorted(synapses.equations.diff_eq_names))
-        raise NotImplementedError(
-            f"'{synapses.name}' has differential equations that are integrated at every step ({names}); its synapses "
-            "must be static, or with ClockSolver() have linear equations that are (event-driven)."
-        )
     with_state = has_state(synapses)
     if with_state and not clocked:
         raise NotImplementedError(

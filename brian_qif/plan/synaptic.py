@@ -29,13 +29,15 @@ class SynapticState:
     """What a pathway has whose synapses change by themselves and by the spikes that arrive.
 
     ``equations`` and ``on_pre`` make synapses that Brian2 treats in the same way; ``numbers`` has the parameters and
-    the initial state by name, one entry or one per synapse, in SI units.
+    the initial state by name, one entry or one per synapse, in SI units; ``stepped`` tells whether Brian2 takes the
+    (exact) solution at every step, and not at arrivals alone.
     """
 
     system: SynapticSystem
     equations: Equations
     on_pre: str
     numbers: Mapping[str, np.ndarray]
+    stepped: bool
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class SynapticReading:
     numbers: Mapping[str, np.ndarray]
     equations: Equations
     on_pre: str
+    stepped: bool
 
     def with_numbers(self, numbers: Mapping[str, np.ndarray]) -> SynapticReading:
         """The same synapses with other parameters and initial states."""
@@ -58,7 +61,8 @@ class SynapticReading:
             bad = np.flatnonzero(~np.isfinite(values))
             if len(bad):
                 raise ValueError(f"'{self.owner}': {name}[{bad[0]}] is {values[bad[0]]}; it must be finite.")
-        return replace(pathway, state=SynapticState(self.system, self.equations, self.on_pre, dict(self.numbers)))
+        state = SynapticState(self.system, self.equations, self.on_pre, dict(self.numbers), self.stepped)
+        return replace(pathway, state=state)
 
 
 def has_state(synapses: Synapses) -> bool:
@@ -67,7 +71,7 @@ def has_state(synapses: Synapses) -> bool:
     codes = [part.code for part in synapses._pathways if part.prepost == "pre"]
     changed = {name for code in codes for name in own if _assigns(code, name)}
     several = any(len([x for x in code.replace(";", "\n").splitlines() if x.strip()]) > 1 for code in codes)
-    return synapses.event_driven is not None or bool(changed) or several
+    return synapses.event_driven is not None or bool(synapses.equations.diff_eq_names) or bool(changed) or several
 
 
 def _assigns(code: str, name: str) -> bool:
@@ -98,7 +102,7 @@ def read_synaptic(synapses: Synapses, part, targets, namespace: Mapping | None, 
 
 
 def _read(synapses: Synapses, part, targets, namespace, start: float) -> SynapticReading:
-    equations = synapses.event_driven or Equations("")
+    equations, stepped = _flow_equations(synapses)
     flowing = sorted(equations.diff_eq_names)
     all_equations = Equations([*{x.varname: x for x in [*synapses.equations.values(), *equations.values()]}.values()])
     own = sorted(all_equations.parameter_names)
@@ -110,7 +114,7 @@ def _read(synapses: Synapses, part, targets, namespace, start: float) -> Synapti
         try:
             flow = linear(equations, {**synapses.variables, **resolved})
         except UnsupportedEquationsException as error:
-            raise UnsupportedModelError(f"The (event-driven) equations are not linear: {error}") from error
+            raise UnsupportedModelError(f"The synapses' equations are not linear: {error}") from error
     inside = subexpressions(all_equations)
     system = read_synaptic_system(flow, part.code, flowing, own, targets, inside)
     units, constants = {}, {}
@@ -122,11 +126,27 @@ def _read(synapses: Synapses, part, targets, namespace, start: float) -> Synapti
                 constants[name] = variable
     system = system.with_values(units)
     numbers = read_numbers(synapses, {*system.parameters, *system.states, *constants, *own}, namespace)
-    if flowing:
+    if flowing and not stepped:
         numbers[LAST] = np.array(synapses.variables[LAST].get_value(), dtype=float) - start
     declared = [SingleEquation(PARAMETER, name, x.dim, flags=["constant"]) for name, x in sorted(constants.items())]
     plain = [_not_shared(equation) for equation in all_equations.values()]
-    return SynapticReading(synapses.name, system, numbers, Equations([*plain, *declared]), part.code)
+    return SynapticReading(synapses.name, system, numbers, Equations([*plain, *declared]), part.code, stepped)
+
+
+def _flow_equations(synapses: Synapses) -> tuple[Equations, bool]:
+    """The equations that time moves the synapses by, and whether Brian2 does so at every step."""
+    at_steps = synapses.equations.diff_eq_names
+    if not at_steps:
+        return synapses.event_driven or Equations(""), False
+    if synapses.event_driven is not None:
+        raise UnsupportedModelError("Some equations are (event-driven) and some are not; make all of them so.")
+    choice = synapses.state_updater.method_choice
+    if "exact" not in ([choice] if isinstance(choice, str) else list(choice)):
+        raise UnsupportedModelError(
+            f"The equations ({', '.join(sorted(at_steps))}) are stepped by '{choice}'; mark them (event-driven), or "
+            "take method='exact'."
+        )
+    return synapses.equations, True
 
 
 def _resolved(synapses: Synapses, names, targets, namespace):

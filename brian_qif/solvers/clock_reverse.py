@@ -12,6 +12,7 @@ from brian_qif.equations.surrogate import Surrogate
 from brian_qif.equations.synaptic import ELAPSED
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.plan.synaptic import LAST
 from brian_qif.solvers.clock_forward import numbers_of
 from brian_qif.solvers.clock_inputs import side_by_side, within
 from brian_qif.solvers.clock_segments import Stop, on_their_way
@@ -96,6 +97,9 @@ class ReverseValues:
         start = {
             name.removeprefix(f"pathway {p} "): x for name, x in stop.arrays.items() if name.startswith(f"pathway {p} ")
         }
+        # A state that is stepped has moved once when spikes arrive in the first step.
+        before = -self.dt if pathway.state.stepped else 0.0
+        start.setdefault(LAST, np.full(len(pathway.pre) * self.layout.samples, before))
         found = follow(pathway, start, arriving, self.dt, segment)
         return found.select(arriving.step > chunk.top - chunk.rows)
 

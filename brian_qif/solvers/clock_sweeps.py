@@ -95,8 +95,14 @@ class ClockNetwork:
             If what is kept at the stops alone is too much.
         """
         bound, steps = prefs["brian_qif.trajectory_memory"], self._steps(request.duration)
-        # The states, those one step before, the last spike and whether the neuron is held.
+        # The states, those one step before, the last spike and whether the neuron is held; the states of synapses and
+        # when they were last looked at.
         stop = 8 * sum(self.plan.nodes[k].size * (2 * len(self.plan.nodes[k].states) + 2) for k in self.clocked)
+        stop += 8 * sum(
+            len(pathway.pre) * (len(pathway.state.system.states) + 1)
+            for pathway in self.plan.pathways
+            if pathway.state is not None
+        )
         per_step, per_stop = samples * self._per_step(), samples * stop
         length = longest_segment(steps, per_step, per_stop, bound)
         if length is None:

@@ -82,7 +82,7 @@ def follow(pathway: Pathway, start: dict[str, np.ndarray], arriving: Arriving, d
     system, count = pathway.state.system, len(pathway.pre)
     reverse = reverse_synapse(system)
     now = {name: start[name].copy() for name in system.states}
-    last = start[LAST].copy() if LAST in start else np.zeros(len(next(iter(start.values()))))
+    last = start[LAST].copy()
     values = {name: np.zeros(len(arriving.step)) for name in (*system.states, ELAPSED.name)}
     for events in one_by_one(arriving):
         synapses = arriving.synapse[events]
