@@ -170,10 +170,10 @@ class Oracle:
         return brentq(lambda t: self.flow(state, t)[0] - 1, grid[above[0] - 1], grid[above[0]], xtol=1e-14, rtol=1e-15)
 
 
-POINT = {"w": [10.5, 9.1, 7.8, 11.9], "tau_f": [40.0], "use": [0.35], "loop_w": [3.4, 2.6], "late": [2.2]}
+POINT = {"w": [10.5, 9.1, 7.8, 11.9], "tau_f": [40.0], "use": [0.35], "loop_w": [3.4, 2.6]}
 
 
-def oracle_slopes(duration):
+def oracle_slopes(duration, delay):
     """Of the sum of the squares of spike times, by central differences that agree for two shifts."""
 
     def value(x):
@@ -181,7 +181,7 @@ def oracle_slopes(duration):
         spikes = Oracle(w, tau_f[0], use[0], loop_w, late[0]).spikes(duration)
         return np.sum(spikes[:, 0] ** 2), len(spikes)
 
-    x = np.concatenate(list(POINT.values()))
+    x = np.append(np.concatenate(list(POINT.values())), delay)
     slopes = []
     for place in range(len(x)):
         h = 1e-4 * x * (np.arange(len(x)) == place)
@@ -208,13 +208,15 @@ def spiking_gradient(solver, delay=2.2, both=False):
     return SpikeGradient(network, loss, parameters, solver=solver, namespace={}), neurons
 
 
-def test_slopes_through_spikes_converge_to_those_of_an_event_driven_oracle():
-    exact, count = oracle_slopes(24.0)
+@pytest.mark.parametrize("delay", [2.2, 12.0])
+def test_slopes_through_spikes_converge_to_those_of_an_event_driven_oracle(delay):
+    """With 12 ms several spikes of a neuron are on their way at a time."""
+    exact, count = oracle_slopes(24.0, delay)
     assert count >= 8
     steps, errors = 0.1 / 2.0 ** np.arange(5), []
     for dt in steps:
         defaultclock.dt = dt * ms
-        gradient, neurons = spiking_gradient(ClockSolver())
+        gradient, neurons = spiking_gradient(ClockSolver(), delay)
         _, slopes = gradient(24 * ms)
         w, tau_f, loop_tau_f, use, loop_use, loop_w, late = (np.asarray(slope) for slope in slopes)
         assert len(gradient.trajectory.spikes[neurons].t) == count
@@ -240,15 +242,14 @@ def test_source_spikes_and_delays_have_the_same_slope_where_they_move_alike():
 
 
 def test_slopes_by_input_spikes_converge_to_the_oracle():
-    x = np.concatenate(list(POINT.values()))
-    w, tau_f, use, loop_w, late = np.split(x, [4, 5, 6, 8])
+    w, tau_f, use, loop_w = (np.array(values) for values in POINT.values())
     exact, times = np.zeros(5), INPUTS[1].copy()
     try:
         for place in range(5):
             values = []
             for share in (-1, -0.5, 0.5, 1):
                 INPUTS[1][:] = times + 1e-3 * share * (np.arange(10) == place)
-                values.append(np.sum(Oracle(w, tau_f[0], use[0], loop_w, late[0]).spikes(24.0)[:, 0] ** 2))
+                values.append(np.sum(Oracle(w, tau_f[0], use[0], loop_w, 2.2).spikes(24.0)[:, 0] ** 2))
             exact[place] = (8 * (values[2] - values[1]) - (values[3] - values[0])) / 6e-3
     finally:
         INPUTS[1][:] = times
@@ -265,7 +266,7 @@ def test_slopes_by_input_spikes_converge_to_the_oracle():
 @pytest.mark.parametrize("delay", [2.2, 12.0])
 def test_segments_and_devices_give_the_same(delay):
     """With 12 ms several spikes of a neuron are on their way at a time, and cross the borders of segments."""
-    found, names = [], []
+    found = []
     before = prefs["brian_qif.trajectory_memory"]
     for device, bound in (("runtime", before), ("runtime", 9e3), ("cpp_standalone", before)):
         if device != "runtime":
@@ -282,7 +283,6 @@ def test_segments_and_devices_give_the_same(delay):
         segments = gradient.trajectory._record.history.stops.segments
         assert segments.whole == (bound == before)
         found.append((value, [np.asarray(slope) for slope in slopes]))
-        names.append(device)
     for value, slopes in found[1:]:
         assert value == pytest.approx(found[0][0], rel=1e-12)
         for slope, other in zip(slopes, found[0][1], strict=True):
