@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 from brian2 import second
+from brian2.devices.device import get_device
+from brian2.synapses.spikequeue import SpikeQueue as NumpyQueue
 
 from brian_qif.codegen.clock_forward import ClockObjects, forward_objects
 from brian_qif.codegen.clock_reverse import reverse_objects
@@ -27,6 +29,8 @@ class RuntimeProgram:
             owner, name = made.arrays[label]
             variable = owner.variables[name]
             variable.set_value(np.asarray(array, dtype=float) if not variable.scalar else float(np.ravel(array)[0]))
+        for label, pairs in (values.queues or {}).items():
+            put_on_the_way(made.queues[label], pairs)
         dt = next(iter(made.network.objects)).clock.dt_
         for label, (units, steps) in values.spikes.items():
             made.spikes[label].set_spikes(units, steps * dt * second)
@@ -42,6 +46,27 @@ class RuntimeProgram:
         """The final values of a variable."""
         owner, name = self.objects.arrays[label]
         return np.array(owner.variables[name].get_value())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The final values of all variables, by label."""
+        return {label: self.array(label) for label in self.objects.arrays}
+
+
+def put_on_the_way(pathway, pairs: np.ndarray) -> None:
+    """Fill the queue of a pathway: pairs of a step, counted from the next one, and the synapse that acts then."""
+    if pathway.queue is None:
+        pathway.queue = get_device().spike_queue(pathway.source.start, pathway.source.stop)
+    steps, synapses = pairs.T
+    dt, length = (
+        pathway.source.clock.dt_,
+        int(np.max(np.round(pathway._delays.get_value() / pathway.source.clock.dt_))) + 1,
+    )
+    if isinstance(pathway.queue, NumpyQueue):
+        room = max(1, int(np.max(np.bincount(steps, minlength=1))))
+        pathway.queue._restore_from_full_state((dt, pairs, (length, room)))
+    else:
+        rows = [synapses[steps == step].tolist() for step in range(length)]
+        pathway.queue._restore_from_full_state((0, rows))
 
 
 class Runtime:

@@ -24,7 +24,7 @@ from brian2.equations.equations import PARAMETER, SingleEquation
 
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan, SourceNode
-from brian_qif.solvers.clock_tasks import Layout, delay_steps, step_length
+from brian_qif.solvers.clock_tasks import Layout, delay_steps, post_copies, pre_copies, step_length
 
 
 @dataclass
@@ -32,7 +32,8 @@ class ClockObjects:
     """Brian2 objects that are run together.
 
     ``arrays`` maps a label to the variable, a pair of an object and a name, whose values may change from run to run;
-    ``spikes`` to a generator of spikes; ``tables`` to a `TimedArray`. ``namespace`` is that of the run.
+    ``spikes`` to a generator of spikes; ``tables`` to a `TimedArray`; ``queues`` to a pathway of synapses, whose queue
+    holds what is on its way. ``namespace`` is that of the run.
     """
 
     network: Network
@@ -41,6 +42,7 @@ class ClockObjects:
     spikes: dict[str, SpikeGeneratorGroup] = field(default_factory=dict)
     tables: dict[str, object] = field(default_factory=dict)
     monitors: dict[str, object] = field(default_factory=dict)
+    queues: dict[str, object] = field(default_factory=dict)
     namespace: dict = field(default_factory=dict)
 
 
@@ -84,7 +86,8 @@ def _neurons(node: ClockedNode, k: int, layout: Layout, clock, made: ClockObject
         namespace={},
         name=f"qif_neurons_{k}*",
     )
-    for name in (*node.system.states, *node.numbers):
+    own = [name for name in ("lastspike", "not_refractory") if name in group.variables and model.refractory is not None]
+    for name in (*node.system.states, *node.numbers, *own):
         made.arrays[f"node {k} {name}"] = (group, name)
     return group
 
@@ -116,11 +119,13 @@ def _synapses(plan, k, pathway, groups, layout, clock, made: ClockObjects) -> No
     target = plan.nodes[pathway.target]
     variable = target.system.states[pathway.port + 1]
     weight = SingleEquation(PARAMETER, "synaptic_weight", groups[pathway.target].variables[variable].dim)
+    state = pathway.state
     synapses = Synapses(
         groups[pathway.source],
         groups[pathway.target],
-        Equations([weight]),
-        on_pre=f"{variable}_post += synaptic_weight",
+        Equations([weight]) if state is None else state.equations,
+        on_pre=f"{variable}_post += synaptic_weight" if state is None else state.on_pre,
+        method="exact",
         namespace={},
         clock=clock,
         name=f"qif_synapses_{k}*",
@@ -128,19 +133,9 @@ def _synapses(plan, k, pathway, groups, layout, clock, made: ClockObjects) -> No
     synapses.connect(i=pre_copies(plan, k, layout), j=post_copies(plan, k, layout))
     steps = delay_steps(plan, k)
     synapses.delay = np.tile(steps * step_length(plan), layout.copies(pathway.source)) * second
-    made.arrays[f"pathway {k} weight"] = (synapses, "synaptic_weight")
+    for name in () if state is None else state.numbers:
+        made.arrays[f"pathway {k} {name}"] = (synapses, name)
+    if state is None:
+        made.arrays[f"pathway {k} weight"] = (synapses, "synaptic_weight")
+    made.queues[f"pathway {k}"] = synapses.pre
     made.network.add(synapses)
-
-
-def pre_copies(plan: NetworkPlan, k: int, layout: Layout) -> np.ndarray:
-    """The presynaptic neuron of every copy of every synapse of a pathway."""
-    pathway = plan.pathways[k]
-    first = plan.nodes[pathway.source].size * np.arange(layout.copies(pathway.source))
-    return (first[:, None] + pathway.pre).ravel()
-
-
-def post_copies(plan: NetworkPlan, k: int, layout: Layout) -> np.ndarray:
-    """The postsynaptic neuron of every copy of every synapse of a pathway."""
-    pathway = plan.pathways[k]
-    sample = np.tile(np.arange(layout.samples), layout.multiplicity[pathway.source])
-    return (plan.nodes[pathway.target].size * sample[:, None] + pathway.post).ravel()

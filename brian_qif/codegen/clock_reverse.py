@@ -8,10 +8,11 @@ back the arrivals of step k. One more step at the end takes back the flow of ste
 from __future__ import annotations
 
 import numpy as np
-from brian2 import Clock, Network, NeuronGroup, SpikeGeneratorGroup, StateMonitor, Synapses, TimedArray, second
+from brian2 import Clock, Network, NeuronGroup, StateMonitor, Synapses, TimedArray, second
 from brian2.parsing.sympytools import sympy_to_str
 
 from brian_qif.codegen.clock_forward import ClockObjects, post_copies, pre_copies
+from brian_qif.codegen.clock_synapses import replaying_generator, stateful_synapses
 from brian_qif.equations.surrogate import surrogate_program, surrogate_share
 from brian_qif.equations.text import as_symbol
 from brian_qif.equations.transposed import ReverseProgram, arrival_share, arrival_slope, reverse_program
@@ -59,9 +60,9 @@ def reverse_objects(plan: NetworkPlan, layout: Layout, task: Task) -> ClockObjec
     for p, pathway in enumerate(plan.pathways):
         if isinstance(plan.nodes[pathway.source], SourceNode):
             if p in task.weights:
-                _replayed_synapses(plan, p, groups, layout, clock, made)
+                _replayed_synapses(plan, p, groups, layout, task, clock, made)
         else:
-            for slot in range(task.slots[pathway.source]):
+            for slot in range(task.slots_of(pathway)):
                 _transposed_synapses(plan, p, slot, groups, layout, task, clock, made)
     return made
 
@@ -82,7 +83,7 @@ def _adjoint_group(plan, k, layout: Layout, task: Task, clock, made: ClockObject
         plain += ["holds"] if any(node.system.held) else []
     events = {}
     for p in listening(plan, k):
-        for slot in range(task.slots[k]):
+        for slot in range(task.slots_of(plan.pathways[p])):
             if task.surrogate is not None:
                 events[f"arrival_{p}_{slot}"] = "spiked > -1"  # every neuron in every step
                 continue
@@ -152,35 +153,39 @@ def _lines(statements) -> list[str]:
     return [f"{name} = {sympy_to_str(expression)}" for name, expression in statements]
 
 
-def _replayed_synapses(plan, p, groups, layout: Layout, clock, made: ClockObjects) -> None:
+def _replayed_synapses(plan, p, groups, layout: Layout, task: Task, clock, made: ClockObjects) -> None:
     """Synapses from given spikes: when these arrive again, the adjoint there is the slope by the weight."""
     pathway = plan.pathways[p]
-    source = SpikeGeneratorGroup(
-        plan.nodes[pathway.source].size * layout.copies(pathway.source),
-        [],
-        [] * second,
-        clock=clock,
-        name=f"qif_replay_{p}*",
-    )
+    source = replaying_generator(plan, p, layout, clock)
     target = plan.nodes[pathway.target]
-    synapses = Synapses(
-        source,
-        groups[pathway.target],
-        "synaptic_slope : 1",
-        on_pre=f"synaptic_slope += {_by_weight(target, pathway)}",
-        clock=clock,
-        namespace={},
-        name=f"qif_transposed_{p}*",
-    )
+    if pathway.state is not None:
+        synapses = stateful_synapses(plan, p, source, groups, layout, task, clock, made)
+    else:
+        synapses = Synapses(
+            source,
+            groups[pathway.target],
+            "synaptic_slope : 1",
+            on_pre=f"synaptic_slope += {_by_weight(target, pathway)}",
+            clock=clock,
+            namespace={},
+            name=f"qif_transposed_{p}*",
+        )
+        made.arrays[f"pathway {p} slope"] = (synapses, "synaptic_slope")
     _connect(synapses, plan, p, layout)
     made.spikes[f"pathway {p}"] = source
-    made.arrays[f"pathway {p} slope"] = (synapses, "synaptic_slope")
+    made.queues[f"pathway {p}"] = synapses.pre
     made.network.add(source, synapses)
 
 
 def _transposed_synapses(plan, p, slot, groups, layout: Layout, task: Task, clock, made: ClockObjects) -> None:
     """Synapses from neurons: arrivals also give their share of the slope by the time of the spike."""
     pathway = plan.pathways[p]
+    if pathway.state is not None:
+        synapses = stateful_synapses(plan, p, groups[pathway.source], groups, layout, task, clock, made)
+        _connect(synapses, plan, p, layout)
+        made.queues[f"pathway {p} {slot}"] = synapses.pre
+        made.network.add(synapses)
+        return
     target = plan.nodes[pathway.target]
     program = program_of(plan, pathway.target, task)
     if task.surrogate is None:
@@ -201,6 +206,7 @@ def _transposed_synapses(plan, p, slot, groups, layout: Layout, task: Task, cloc
     )
     _connect(synapses, plan, p, layout)
     made.arrays[f"pathway {p} weight {slot}"] = (synapses, "synaptic_weight")
+    made.queues[f"pathway {p} {slot}"] = synapses.pre
     if p in task.weights:
         made.arrays[f"pathway {p} slope {slot}"] = (synapses, "synaptic_slope")
     made.network.add(synapses)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from brian2 import second
+from brian2.core.variables import DynamicArrayVariable
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.devices.device import all_devices, get_device, reset_device, set_device
 
@@ -26,6 +27,21 @@ from brian_qif.solvers.clock_tasks import Values, register_device
 # A device of Brian2's kind, but not its instance: what the script builds on that is left alone.
 _DEVICE = "brian_qif_cpp_standalone"
 all_devices[_DEVICE] = CPPStandaloneDevice()
+
+# Brian2's program takes what is due next from the row after its present one; every thread has its own synapses.
+_FILL_QUEUE = """
+{{
+    std::ifstream file("static_arrays/{pathway}_queue", std::ios::binary);
+    int32_t pair[2];
+    const int threads = {pathway}._nb_threads;
+    const int share = std::max(1, (int) ({pathway}.sources.size() / threads));
+    while (file.read((char*) pair, sizeof(pair)))
+    {{
+        CSpikeQueue* queue = {pathway}.queue[std::min(pair[1] / share, threads - 1)];
+        queue->queue[(queue->offset + 1 + pair[0]) % queue->queue.size()].push_back(pair[1]);
+    }}
+}}
+"""
 
 
 class StandaloneProgram:
@@ -48,10 +64,12 @@ class StandaloneProgram:
         self.objects = made = build()
         self.dt = next(iter(made.network.objects)).clock.dt_
         self._files: dict[str, str] = {}
-        for label, array in values.arrays.items():
+        for label, array in self._complete(values).items():
             self._files[label] = self._set(label, array)
         for label, (units, steps) in values.spikes.items():
             made.spikes[label].set_spikes(units, steps * self.dt * second)
+        for label in values.queues or ():
+            self.device.insert_code("before_network_run", _FILL_QUEUE.format(pathway=made.queues[label].name))
         made.network.run(made.duration * second, namespace={})
         self.device.build(directory=str(self.directory), compile=True, run=False, with_output=False)
         self._static = dict(self.device.static_arrays)
@@ -59,15 +77,31 @@ class StandaloneProgram:
             variable: os.path.basename(self.device.get_array_filename(variable)) for variable in self._variables()
         }
 
+    def _complete(self, values: Values) -> dict[str, np.ndarray]:
+        """The values of all arrays that a run needs: all that there are where it goes on from another one."""
+        if values.queues is None:
+            return values.arrays
+        variables = {label: owner.variables[name] for label, (owner, name) in self.objects.arrays.items()}
+        return {label: values.arrays.get(label, np.zeros(max(1, x.size))) for label, x in variables.items()}
+
     def _set(self, label: str, array) -> str | None:
         """Give a variable a value, and find the file that will hold it; None where it is compiled in."""
-        known = set(self.device.static_arrays)
         owner, name = self.objects.arrays[label]
         variable = owner.variables[name]
         array = np.asarray(array, dtype=float)
-        variable.set_value(float(np.ravel(array)[0]) if variable.scalar or array.size == 1 else array)
-        new = set(self.device.static_arrays) - known
-        return new.pop() if new else None
+        if variable.scalar:
+            variable.set_value(float(np.ravel(array)[0]))
+            return None
+        # As Brian2 does it, which would compile in the value of a single neuron.
+        target = self.device.get_array_name(variable, access_data=False)
+        file = self.device.static_array(target, np.ravel(array))
+        self.device.main_queue.append(("set_by_array", (target, file, isinstance(variable, DynamicArrayVariable))))
+        return file
+
+    @property
+    def compiled_in(self) -> tuple[str, ...]:
+        """The labels of values that do not come from files."""
+        return tuple(label for label, file in self._files.items() if file is None)
 
     def _variables(self):
         yield from (owner.variables[name] for owner, name in self.objects.arrays.values())
@@ -78,9 +112,11 @@ class StandaloneProgram:
 
     def run(self, values: Values) -> None:
         """Write what has changed and start the program."""
-        for label, array in values.arrays.items():
+        for label, array in self._complete(values).items():
             if self._files[label] is not None:
                 self._write(self._files[label], array)
+        for label, pairs in (values.queues or {}).items():
+            pairs.astype(np.int32).tofile(self.directory / "static_arrays" / f"{self.objects.queues[label].name}_queue")
         for label, (units, steps) in values.spikes.items():
             group = self.objects.spikes[label].name
             self._write(f"_static_array__dynamic_array_{group}_neuron_index", units)
@@ -114,6 +150,10 @@ class StandaloneProgram:
         owner, name = self.objects.arrays[label]
         return self._read(owner.variables[name])
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The final values of all variables, by label."""
+        return {label: self.array(label) for label in self.objects.arrays}
+
 
 def padded(values: Values, beyond: int) -> Values:
     """Spikes filled up, with spikes that come after the end, to a number that many trials have room in."""
@@ -123,7 +163,7 @@ def padded(values: Values, beyond: int) -> Values:
         missing = room - len(units)
         steps = np.concatenate([steps, beyond + 1 + np.arange(missing)])
         spikes[label] = (np.concatenate([units, np.zeros(missing, dtype=int)]), steps)
-    return Values(values.arrays, spikes, values.tables)
+    return Values(values.arrays, spikes, values.tables, values.queues)
 
 
 class Standalone(Runtime):
@@ -131,19 +171,28 @@ class Standalone(Runtime):
 
     name = "cpp_standalone"
 
+    def __init__(self):
+        super().__init__()
+        self._compiled_in: dict[object, tuple[str, ...]] = {}
+
     def refusal(self, plan: NetworkPlan) -> str | None:
         return None
 
     def _run(self, key, build, values: Values, steps: int):
         values = padded(values, steps)
-        # What is compiled in is part of what the program is known by.
-        single = tuple((label, float(np.ravel(x)[0])) for label, x in values.arrays.items() if np.size(x) == 1)
         rooms = tuple((label, len(units)) for label, (units, _) in values.spikes.items())
-        key = (key, single, rooms)
-        if key not in self._programs:
-            self._programs[key] = StandaloneProgram(build, values)
-        self._programs[key].run(values)
-        return self._programs[key]
+        key = (key, rooms, values.queues is None)
+
+        def known_by():
+            # What is compiled in is part of what the program is known by.
+            return key, tuple(float(np.ravel(values.arrays[label])[0]) for label in self._compiled_in.get(key, ()))
+
+        if known_by() not in self._programs:
+            program = StandaloneProgram(build, values)
+            self._compiled_in[key] = program.compiled_in
+            self._programs[known_by()] = program
+        self._programs[known_by()].run(values)
+        return self._programs[known_by()]
 
 
 register_device(Standalone())

@@ -124,7 +124,7 @@ def read_clocked_system(
         tuple(rates[name] for name in states),
         event,
         jump,
-        _statements(step_code),
+        step_statements(step_code),
         tuple(period is not None and name in flagged for name in states),
         None if period is None else _on_no_grid(period),
         period,
@@ -142,7 +142,7 @@ def read_clocked_system(
     return system
 
 
-def _statements(code: str) -> Statements:
+def step_statements(code: str) -> Statements:
     """The statements of a state updater; those that decide who is refractory are Brian2's own business."""
     found = []
     for line in code.replace("int(not_refractory)", FREE.name).splitlines():

@@ -96,6 +96,8 @@ class Parameter:
 
     def _weight_slope(self, slopes: Slopes, reading: NetworkReading, index: int) -> np.ndarray:
         read = reading.synapses[index]
+        if reading.plan.pathways[index].state is not None:
+            return slopes.synapses[index].get(self.name, np.zeros(len(reading.plan.pathways[index].pre)))
         slope = slopes.weights[index]
         unit = read.unit(reading.plan.nodes[reading.plan.pathways[index].target])
         if unit.size > 1 or unit[0] != 1:

@@ -151,12 +151,23 @@ def _names_in_text(equations: Equations, threshold, reset, refractory) -> set[st
     return set(equations.names).union(equations.identifiers, *map(get_identifiers, texts))
 
 
-def _check_names(equations: Equations, names: set[str]) -> None:
+def check_reserved(names: set[str]) -> None:
+    """Refuse names that the reverse pass has for something else.
+
+    Raises
+    ------
+    UnsupportedModelError
+        By the name.
+    """
     taken = sorted(name for name in names if _RESERVED.fullmatch(name))
     if taken:
         raise UnsupportedModelError(
             f"The reverse pass has a variable '{taken[0]}' of its own; give yours another name."
         )
+
+
+def _check_names(equations: Equations, names: set[str]) -> None:
+    check_reserved(names)
     if "N" in names:
         raise UnsupportedModelError(
             "The equations use the number of neurons, N, which is another one where samples are simulated side by "

@@ -130,7 +130,7 @@ class Pathway:
     """Synapses from one node to another; an arriving spike adds ``weights[s]`` to a variable of the target.
 
     ``port`` is the row of the target's synaptic current, or `VOLTAGE`; for a `HybridNode` one less than the row of the
-    state variable.
+    state variable. ``state`` is the `SynapticState` of synapses that have one, whose ``weights`` are of no use.
 
     ``source`` and ``target`` index ``NetworkPlan.nodes``; ``pre``, ``post``, ``weights`` and ``delays`` have
     one entry per synapse, in Brian2's order. Weights are in the target's normal form.
@@ -150,6 +150,7 @@ class Pathway:
     weights: np.ndarray
     delays: np.ndarray
     port: int = 0
+    state: object | None = None
 
     @cached_property
     def _layout(self):

@@ -17,6 +17,7 @@ from brian_qif.equations.text import parsed
 from brian_qif.plan.hybrid import HybridReading
 from brian_qif.plan.network_plan import VOLTAGE, HybridNode, NeuronNode, Pathway, SourceNode
 from brian_qif.plan.neurons import NeuronReading
+from brian_qif.plan.synaptic import SynapticReading, has_state, read_synaptic
 from brian_qif.plan.values import evaluate, read_numbers
 
 
@@ -52,14 +53,20 @@ class PathwayReading:
             )
         return np.broadcast_to(values / self.unit(target), self.post.shape)
 
+    def given_to(self, pathway: Pathway, target: NeuronNode | HybridNode) -> Pathway:
+        """A pathway with these numbers."""
+        return pathway.with_values(weights=self.weights(target))
+
 
 def read_pathways(
     synapses: Synapses,
     nodes: list[SourceNode | NeuronNode | HybridNode],
     readings: Mapping[int, NeuronReading | HybridReading],
     namespace: Mapping | None,
-) -> Iterator[tuple[Pathway, PathwayReading]]:
-    """Each presynaptic pathway of a `Synapses`.
+    clocked: bool = False,
+    start: float = 0.0,
+) -> Iterator[tuple[Pathway, PathwayReading | SynapticReading]]:
+    """Each presynaptic pathway of a `Synapses`; only on a clock may these have a state of their own.
 
     Raises
     ------
@@ -73,10 +80,11 @@ def read_pathways(
         raise NotImplementedError(
             f"'{synapses.name}' ends at '{nodes[target].name}', whose neurons have no synaptic current."
         )
-    if synapses.equations.diff_eq_names:
-        names = ", ".join(sorted(synapses.equations.diff_eq_names))
+    with_state = has_state(synapses)
+    if with_state and not clocked:
         raise NotImplementedError(
-            f"'{synapses.name}' has differential equations ({names}); its synapses must be static."
+            f"'{synapses.name}' has variables that change with time or with spikes; its synapses must be static here. "
+            "ClockSolver() takes them."
         )
     if synapses.summed_updaters:
         raise NotImplementedError(f"'{synapses.name}' has summed variables; only on_pre statements are supported.")
@@ -93,6 +101,12 @@ def read_pathways(
         delays = np.broadcast_to(np.array(part.variables["delay"].get_value(), dtype=float), pre.shape)
         if np.any(delays < 0) or not np.all(np.isfinite(delays)):
             raise ValueError(f"'{synapses.name}': a delay is negative or not finite.")
+        if with_state:
+            reading = read_synaptic(synapses, part, readings[target].state_names, namespace, start)
+            port = readings[target].state_names.index(reading.system.target) - 1
+            empty = Pathway(part.name, source, target, nodes[source].size, pre, post, np.zeros(len(pre)), delays, port)
+            yield reading.given_to(empty, nodes[target]), reading
+            continue
         port, expression = _statement(synapses, part.code, readings[target])
         names = {symbol.name for symbol in expression.free_symbols}
         _check_names(synapses, part.code, names, namespace)

@@ -25,6 +25,7 @@ from brian_qif.plan.hybrid import HybridReading
 from brian_qif.plan.network_plan import HybridNode, NetworkPlan, NeuronNode, Pathway, SourceNode
 from brian_qif.plan.neurons import NeuronReading, read_neurons
 from brian_qif.plan.pathways import PathwayReading, read_pathways
+from brian_qif.plan.synaptic import SynapticReading
 
 _MONITORS = (SpikeMonitor, EventMonitor, StateMonitor, PopulationRateMonitor)
 _GROUP_PARTS = {"Thresholder", "Resetter", "StateUpdater", "SubexpressionUpdater"}
@@ -40,7 +41,7 @@ class NetworkReading:
 
     plan: NetworkPlan
     neurons: dict[int, NeuronReading | HybridReading]
-    synapses: dict[int, PathwayReading]
+    synapses: dict[int, PathwayReading | SynapticReading]
     namespace: Mapping
 
     def node(self, group) -> int:
@@ -72,7 +73,7 @@ class NetworkReading:
         nodes = {k: readings[k].node() for k in {*neurons, *(node for node, _ in states)}}
         everyone = [nodes.get(k, node) for k, node in enumerate(self.plan.nodes)]
         pathways = {
-            k: pathway.with_values(weights=links[k].weights(everyone[pathway.target]))
+            k: links[k].given_to(pathway, everyone[pathway.target])
             for k, pathway in enumerate(self.plan.pathways)
             if k in synapses or pathway.target in neurons
         }
@@ -145,7 +146,7 @@ def read_network(
     pathways: list[Pathway] = []
     links: dict[int, PathwayReading] = {}
     for connection in synapses:
-        for pathway, reading in read_pathways(connection, nodes, readings, namespace):
+        for pathway, reading in read_pathways(connection, nodes, readings, namespace, clocked, start):
             if start > 0 and np.any(pathway.delays > 0):
                 raise NotImplementedError(
                     f"The network has run already (t = {network.t}) and '{connection.name}' has delays: spikes may be "

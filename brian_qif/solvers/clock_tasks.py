@@ -12,7 +12,7 @@ import numpy as np
 
 from brian_qif.equations.surrogate import Surrogate
 from brian_qif.plan.clocked import ClockedNode
-from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.plan.network_plan import NetworkPlan, Pathway
 from brian_qif.solvers.sweeps import Slopes
 
 _devices: dict[str, object] = {}
@@ -58,7 +58,8 @@ class Task:
     ``weights``: pathways; ``models``: nodes; ``seeded``: for each node the states by which the loss has slopes of its
     own; ``kept``: whether the adjoint is kept at every step; ``slots``: by node, how many spikes of a neuron may be on
     their way through delays at a time; ``extra``: steps after the end of the trial in which late arrivals are replayed;
-    ``surrogate``: the rule at spikes, where it is not the exact one.
+    ``surrogate``: the rule at spikes, where it is not the exact one; ``arrivals``: by pathway, for how many arrivals at
+    a synapse there is room, where synapses have a state.
     """
 
     weights: frozenset[int]
@@ -68,20 +69,44 @@ class Task:
     slots: tuple[int, ...]
     extra: int
     surrogate: Surrogate | None = None
+    arrivals: tuple[int, ...] = ()
+
+    def slots_of(self, pathway: Pathway) -> int:
+        """Into how many Brian2 objects the synapses of a pathway between neurons go; a state is in one alone."""
+        return 1 if pathway.state is not None else self.slots[pathway.source]
 
 
 @dataclass
 class Values:
-    """What changes from run to run: arrays and tables by label, and spikes as (units, steps)."""
+    """What changes from run to run: arrays and tables by label, and spikes as (units, steps).
+
+    ``queues`` is given where a run goes on from where another one stopped: all arrays that are not given are zero then,
+    and it has what is on its way as pairs of a step and a synapse, in order.
+    """
 
     arrays: dict[str, np.ndarray]
     spikes: dict[str, tuple[np.ndarray, np.ndarray]]
     tables: dict[str, np.ndarray]
+    queues: dict[str, np.ndarray] | None = None
 
 
 def delay_steps(plan: NetworkPlan, p: int) -> np.ndarray:
     """Delays in steps of the clock, as Brian2 rounds them."""
     return np.floor(plan.pathways[p].delays / step_length(plan) + 0.5).astype(int)
+
+
+def pre_copies(plan: NetworkPlan, k: int, layout: Layout) -> np.ndarray:
+    """The presynaptic neuron of every copy of every synapse of a pathway."""
+    pathway = plan.pathways[k]
+    first = plan.nodes[pathway.source].size * np.arange(layout.copies(pathway.source))
+    return (first[:, None] + pathway.pre).ravel()
+
+
+def post_copies(plan: NetworkPlan, k: int, layout: Layout) -> np.ndarray:
+    """The postsynaptic neuron of every copy of every synapse of a pathway."""
+    pathway = plan.pathways[k]
+    sample = np.tile(np.arange(layout.samples), layout.multiplicity[pathway.source])
+    return (plan.nodes[pathway.target].size * sample[:, None] + pathway.post).ravel()
 
 
 def step_length(plan: NetworkPlan) -> float:
@@ -98,19 +123,26 @@ def structure(plan: NetworkPlan) -> str:
         parts.append((node.name, node.size, None if model is None else _text(model), numbers))
     text = repr(parts).encode()
     arrays = [x for p, pathway in enumerate(plan.pathways) for x in (pathway.pre, pathway.post, delay_steps(plan, p))]
-    links = repr([(pathway.source, pathway.target, pathway.port) for pathway in plan.pathways]).encode()
+    links = repr([(x.source, x.target, x.port, _synaptic_text(x.state)) for x in plan.pathways]).encode()
     return hashlib.sha256(b"".join([text, links, *(x.tobytes() for x in arrays)])).hexdigest()
+
+
+def _synaptic_text(state) -> list | None:
+    return None if state is None else [_equations_text(state.equations), state.on_pre]
+
+
+def _equations_text(equations) -> list:
+    return [
+        (equation.varname, equation.type, str(equation.expr), repr(equation.dim), equation.var_type, equation.flags)
+        for equation in equations.values()
+    ]
 
 
 def _text(model) -> list:
     """A group's model in full; the representations of equations and of quantities are not."""
-    equations = [
-        (equation.varname, equation.type, str(equation.expr), repr(equation.dim), equation.var_type, equation.flags)
-        for equation in model.equations.values()
-    ]
     refractory = model.refractory
     period = refractory if refractory is None or isinstance(refractory, str) else float(refractory)
-    return [equations, model.threshold, model.reset, period, model.method, model.dt]
+    return [_equations_text(model.equations), model.threshold, model.reset, period, model.method, model.dt]
 
 
 def check_finite(slopes: Slopes, plan: NetworkPlan) -> None:
@@ -125,6 +157,7 @@ def check_finite(slopes: Slopes, plan: NetworkPlan) -> None:
     named += [(plan.nodes[k].name, x) for k, x in slopes.spike_times.items()]
     named += [(plan.nodes[k].name, row) for k, (first, others) in slopes.initial.items() for row in (first, *others)]
     named += [(plan.nodes[k].name, x) for k, table in slopes.models.items() for x in table.values()]
+    named += [(plan.pathways[p].name, x) for p, table in slopes.synapses.items() for x in table.values()]
     for name, values in named:
         if not np.all(np.isfinite(values)):
             raise FloatingPointError(

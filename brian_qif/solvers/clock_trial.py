@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from brian_qif.equations.text import as_symbol
 from brian_qif.equations.transposed import renamed, rise_at_crossing
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.values import evaluate
+from brian_qif.solvers.clock_segments import Stops
 from brian_qif.solvers.sweeps import GrazingSpikeError, Request
 
 # Slower than this, relative to the size of the event function per step, a crossing has no bounded slope.
@@ -19,51 +21,62 @@ GRAZING = 1e-9
 
 
 @dataclass
+class Stretch:
+    """The states of a node at consecutive steps, shape (steps, rows, neurons), from the step ``first`` on."""
+
+    first: int
+    states: np.ndarray
+
+    def at_steps(self, steps: np.ndarray) -> np.ndarray:
+        """The states at the beginning of steps, those before the first and after the last being as these."""
+        return self.states[np.clip(np.asarray(steps) - self.first, 0, len(self.states) - 1)]
+
+    def between(self, step: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """The states at a share of steps, by straight lines."""
+        share = share[:, None, None]
+        return (1 - share) * self.states[step - self.first] + share * self.states[step + 1 - self.first]
+
+
+@dataclass
 class NodeTrial:
     """One sample of one node.
 
-    ``states`` has the shape (steps + 1, rows, neurons), the state at the beginning of every step and at the end;
-    ``steps`` and ``units`` list the spikes in the order of ``times``, which are interpolated inside the steps.
+    ``steps`` and ``units`` list the spikes in the order of ``times``, which are interpolated inside the steps; ``end``
+    is the state at the end of the trial, shape (rows, neurons), and ``spiked_at`` that at the end of the step of the
+    first spike of all, for the neuron that spiked. ``stretch`` has the states at the beginning of every step and at the
+    end, or is None where they are computed again when they are needed.
     """
 
-    states: np.ndarray
     steps: np.ndarray
     units: np.ndarray
     times: np.ndarray
+    end: np.ndarray
+    spiked_at: np.ndarray | None
+    stretch: Stretch | None
 
-    def at(self, times: np.ndarray, dt: float) -> np.ndarray:
-        """The states at times from the start of the trial, between the steps by straight lines."""
-        last = len(self.states) - 1
-        place = np.asarray(times) / dt
-        # A time on the clock is that of the clock.
-        place = np.where(np.abs(place - np.round(place)) < 1e-6, np.round(place), place)
-        step = np.minimum(place.astype(int), last - 1)
-        share = (place - step)[:, None, None]
-        return (1 - share) * self.states[step] + share * self.states[step + 1]
 
-    def at_adjoint(self, times: np.ndarray, seed: np.ndarray, dt: float) -> np.ndarray:
-        """The slope by the state of every step, from that by the states at some times."""
-        last = len(self.states) - 1
-        place = np.asarray(times) / dt
-        place = np.where(np.abs(place - np.round(place)) < 1e-6, np.round(place), place)
-        step = np.minimum(place.astype(int), last - 1)
-        share = (place - step)[:, None, None]
-        total = np.zeros_like(self.states)
-        np.add.at(total, step, (1 - share) * seed)
-        np.add.at(total, step + 1, share * seed)
-        return total
+def within_steps(times: np.ndarray, dt: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The steps in which times from the start of the trial lie, and the share of the step that has passed then."""
+    place = np.asarray(times) / dt
+    # A time on the clock is that of the clock.
+    place = np.where(np.abs(place - np.round(place)) < 1e-6, np.round(place), place)
+    step = np.minimum(place.astype(int), count - 1)
+    return step, place - step
 
 
 @dataclass
 class ClockHistory:
     """One of the samples that were run together.
 
-    ``nodes``: by node its `NodeTrial`; ``given``: by source the times, units and steps of its spikes.
+    ``nodes``: by node its `NodeTrial`; ``given``: by source the times, units and steps of its spikes; ``stops``: where
+    its simulation can be taken up again; ``states``: a function that computes the states of a node at some times.
     """
 
     nodes: dict[int, NodeTrial]
     given: dict[int, tuple]
     request: Request
+    stops: Stops
+    states: Callable[[int, np.ndarray], np.ndarray] | None = None
 
 
 def by_step(history: ClockHistory, k: int) -> np.ndarray:
@@ -111,11 +124,10 @@ def safe_state(node: ClockedNode, trials: list[NodeTrial]) -> np.ndarray:
         If no such state is found.
     """
     candidates = [np.full(len(node.states), value) for value in (1.0, 0.1, -1.0)]
-    candidates[:0] = [trial.states[-1][:, 0] for trial in trials]
+    candidates[:0] = [trial.end[:, 0] for trial in trials]
     for trial in trials:
-        if len(trial.steps):
-            _, after = end_of_step(node, trial.states[trial.steps[0], :, trial.units[0]][:, None], trial.units[:1])
-            candidates[:0] = [np.array(after)[:, 0]]
+        if trial.spiked_at is not None:
+            candidates[:0] = [trial.spiked_at]
     found = jacobians(node.system)
     parts = [
         x
@@ -136,8 +148,12 @@ def _landing(node: ClockedNode):
     return dict(zip(map(as_symbol, node.system.states), node.system.jump, strict=True))
 
 
-def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units: np.ndarray) -> np.ndarray:
+def place_spikes(
+    node: ClockedNode, states: np.ndarray, steps: np.ndarray, units: np.ndarray, first: int = 0
+) -> np.ndarray:
     """Where inside their steps spikes are: between 0 and 1, by a straight line through the event function.
+
+    ``steps`` are counted from ``first``, where ``states`` begin.
 
     Raises
     ------
@@ -157,8 +173,8 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
     if len(bad):
         raise NotImplementedError(
             f"Neuron {units[bad[0]]} of '{node.name}' was at or above its threshold already when its step began, at "
-            f"{steps[bad[0]] * node.model.dt} s, so its spike time has no slope: a synapse that acts on what the "
-            "threshold looks at lifted it at once, the reset left it there, or it waited there for the end of its "
+            f"{(first + steps[bad[0]]) * node.model.dt} s, so its spike time has no slope: a synapse that acts on what "
+            "the threshold looks at lifted it at once, the reset left it there, or it waited there for the end of its "
             "refractory period. EventSolver() solves LIF and QIF neurons with synapses that lift them at once."
         )
     both = {**known, **{f"end_{name}": x for name, x in zip(node.system.states, after, strict=True)}}
@@ -167,6 +183,6 @@ def place_spikes(node: ClockedNode, states: np.ndarray, steps: np.ndarray, units
     if len(slow):
         raise GrazingSpikeError(
             f"Neuron {units[slow[0]]} of '{node.name}' only grazes its threshold at "
-            f"{steps[slow[0]] * node.model.dt} s, so its time has no bounded derivative."
+            f"{(first + steps[slow[0]]) * node.model.dt} s, so its time has no bounded derivative."
         )
     return -low / (high - low)

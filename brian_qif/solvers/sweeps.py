@@ -105,7 +105,8 @@ class Slopes:
     ``weights`` and ``delays``: one value per synapse in the order of the pathway. ``spike_times``: for a source
     node, one value per spike of ``Record.spike_times``. ``initial``: for a neuron node the pair (slope with
     respect to v, slopes with respect to the currents, one row each). ``models``: for a neuron node its `ModelSlopes`;
-    for a `HybridNode` one array per parameter, by name.
+    for a `HybridNode` one array per parameter, by name. ``synapses``: for a pathway whose synapses have a state, in
+    place of ``weights``, one array per parameter and initial state, by name.
     """
 
     weights: dict[int, np.ndarray] = field(default_factory=dict)
@@ -113,6 +114,7 @@ class Slopes:
     spike_times: dict[int, np.ndarray] = field(default_factory=dict)
     initial: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     models: dict[int, ModelSlopes | dict[str, np.ndarray]] = field(default_factory=dict)
+    synapses: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
 def no_model_slopes(node: NeuronNode | HybridNode) -> ModelSlopes | dict[str, np.ndarray]:

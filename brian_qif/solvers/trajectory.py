@@ -88,8 +88,7 @@ class Trajectory:
     def _rows(self, node: int, row: int, seconds: np.ndarray) -> np.ndarray:
         plan = self._reading.plan
         if isinstance(self._record.history, ClockHistory):
-            trial, entry = self._record.history.nodes[node], plan.nodes[node]
-            return trial.at(seconds - plan.start, entry.model.dt)[:, row]
+            return self._record.history.states(node, seconds)[:, row]
         order = np.argsort(seconds, kind="stable")
         request = Request(self.duration, samples={node: seconds[order]})
         samples = ReferenceNetwork(plan).forward(request, self._stimuli).samples[node][:, row]

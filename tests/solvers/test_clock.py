@@ -128,7 +128,7 @@ def test_several_spikes_in_one_step_count_each():
 def test_too_long_a_trial_for_the_memory_is_refused():
     case = example("lif")
     before = prefs["brian_qif.trajectory_memory"]
-    prefs["brian_qif.trajectory_memory"] = 1e5
+    prefs["brian_qif.trajectory_memory"] = 1e3
     try:
         with pytest.raises(MemoryError, match="Raise it, or simulate a shorter trial or with a larger dt"):
             ClockSolver().simulate(case.network, 80 * ms)
