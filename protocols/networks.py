@@ -116,7 +116,7 @@ def build_classifier(
     delay : Quantity, optional
         Spikes reach the readout after this delay, one for each synapse, that are learned. None: at once.
     learn_time_constants : bool
-        Whether the time constants of a leaky readout are learned, those of each neuron for itself.
+        Whether the time constants of a leaky readout are learned, the same for all of its neurons.
     trials : int
         How many copies of the network lie side by side in the same groups, one behind the other and not connected.
 
@@ -154,7 +154,8 @@ def build_classifier(
         last = neurons
     if output == "first spike":
         readout = spiking(n_classes, "readout")
-        loss = FirstSpikeCrossEntropyLoss(readout, time_scale=weight_time, early=early, pseudospikes=neuron == "qif")
+        phases = neuron == "qif" and not recurrent  # pseudospikes need layers without feedback
+        loss = FirstSpikeCrossEntropyLoss(readout, time_scale=weight_time, early=early, pseudospikes=phases)
     else:
         readout = LeakyIntegratorGroup(trials * n_classes, tau_m=readout_tau_m, tau_s=readout_tau_s, name="readout")
         weight_time = weight_time if output == "average" else None

@@ -105,7 +105,9 @@ def initialise(trainer, samples, sizes, recipe, seed=0):
     chosen = [samples[int(k)] for k in chosen]
     names = trainer.settings()["parameters"]
     drawn = _draw_all(generator, sizes, recipe)
-    values = [np.ravel(drawn.get(name, value)) for name, value in zip(names, trainer.values, strict=True)]
+    values = [
+        drawn[name].ravel() if name in drawn else value for name, value in zip(names, trainer.values, strict=True)
+    ]
     activities = {}
     for group, synapses, spikes in _wanted_activities(sizes, recipe):
         values, activities[group] = scale_to_activity(
