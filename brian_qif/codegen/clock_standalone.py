@@ -10,22 +10,46 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from brian2 import second
+from brian2 import defaultclock, prefs, second
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.devices.device import all_devices, get_device, reset_device, set_device
 
 from brian_qif.codegen.clock_devices import Runtime
 from brian_qif.codegen.clock_forward import ClockObjects
 from brian_qif.codegen.compiler import cache_directory
-from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.solvers.clock_tasks import Values, register_device
 
 # A device of Brian2's kind, but not its instance: what the script builds on that is left alone.
 _DEVICE = "brian_qif_cpp_standalone"
 all_devices[_DEVICE] = CPPStandaloneDevice()
+# What devices of Brian2 change for all others when they are activated.
+_CHANGED = (
+    "core.network.default_schedule",
+    "codegen.loop_invariant_optimisations",
+    "codegen.generators.cpp.restrict_keyword",
+)
+
+
+@contextmanager
+def brian2_device(name: str, **options):
+    """A device of Brian2 as new; afterwards the script's own, its clock and its preferences are as they were."""
+    step, chosen = defaultclock.dt, {key: prefs[key] for key in _CHANGED}
+    set_device(name, **options)
+    try:
+        device = get_device()
+        device.reinit()
+        device.activate(**options)
+        yield device
+    finally:
+        # Brian2 takes the step of the device that is left over to the one that it goes back to.
+        defaultclock.dt = step
+        reset_device()
+        for key, value in chosen.items():
+            prefs[key] = value
 
 
 class StandaloneProgram:
@@ -35,14 +59,15 @@ class StandaloneProgram:
         cache_directory().mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix="clock_", dir=cache_directory(), ignore_cleanup_errors=True)
         self.directory = Path(self._folder.name)
-        set_device(_DEVICE, build_on_run=False)
-        try:
-            self.device = get_device()
-            self.device.reinit()
-            self.device.activate(build_on_run=False)
+        with self._brian2_device() as self.device:
             self._make(build, values)
-        finally:
-            reset_device()
+            self._static = dict(self.device.static_arrays)
+            self._results = {
+                variable: os.path.basename(self.device.get_array_filename(variable)) for variable in self._variables()
+            }
+
+    def _brian2_device(self):
+        return brian2_device(_DEVICE, build_on_run=False)
 
     def _make(self, build, values: Values) -> None:
         self.objects = made = build()
@@ -53,11 +78,13 @@ class StandaloneProgram:
         for label, (units, steps) in values.spikes.items():
             made.spikes[label].set_spikes(units, steps * self.dt * second)
         made.network.run(made.duration * second, namespace={})
+        self._build()
+
+    def _build(self) -> None:
         self.device.build(directory=str(self.directory), compile=True, run=False, with_output=False)
-        self._static = dict(self.device.static_arrays)
-        self._results = {
-            variable: os.path.basename(self.device.get_array_filename(variable)) for variable in self._variables()
-        }
+
+    def _command(self) -> list[str]:
+        return [str(self.directory / "main")]
 
     def _set(self, label: str, array) -> str | None:
         """Give a variable a value, and find the file that will hold it; None where it is compiled in."""
@@ -90,10 +117,10 @@ class StandaloneProgram:
             self._write(f"{self.objects.tables[label].name}_values", table)
         (self.directory / "results").mkdir(exist_ok=True)
         finished = subprocess.run(
-            [str(self.directory / "main")], cwd=self.directory, capture_output=True, text=True, stdin=subprocess.DEVNULL
+            self._command(), cwd=self.directory, capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
         if finished.returncode != 0:
-            raise RuntimeError(f"The compiled simulation failed:\\n{finished.stdout}{finished.stderr}")
+            raise RuntimeError(f"The compiled simulation failed:\n{finished.stdout}{finished.stderr}")
 
     def _write(self, name: str, values) -> None:
         kept = self._static[name]
@@ -130,9 +157,7 @@ class Standalone(Runtime):
     """Brian2's C++ standalone mode; OpenMP as its preference says."""
 
     name = "cpp_standalone"
-
-    def refusal(self, plan: NetworkPlan) -> str | None:
-        return None
+    program = StandaloneProgram
 
     def _run(self, key, build, values: Values, steps: int):
         values = padded(values, steps)
@@ -141,7 +166,7 @@ class Standalone(Runtime):
         rooms = tuple((label, len(units)) for label, (units, _) in values.spikes.items())
         key = (key, single, rooms)
         if key not in self._programs:
-            self._programs[key] = StandaloneProgram(build, values)
+            self._programs[key] = self.program(build, values)
         self._programs[key].run(values)
         return self._programs[key]
 

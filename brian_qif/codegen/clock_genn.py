@@ -1,0 +1,188 @@
+"""Runs the networks of a clock-driven gradient on GeNN, as programs for the processor that brian2genn builds once."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import redirect_stdout
+
+import numpy as np
+import sympy
+from brian2 import Clock, second
+from brian2.devices.device import all_devices, get_device
+
+from brian_qif.codegen.clock_forward import ClockObjects
+from brian_qif.codegen.clock_genn_objects import by_source, forward_network, reverse_network, share_by_weight
+from brian_qif.codegen.clock_standalone import Standalone, StandaloneProgram, brian2_device
+from brian_qif.codegen.genn_installation import what_is_missing
+from brian_qif.equations.text import as_symbol
+from brian_qif.plan.clocked import ClockedNode
+from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.solvers.clock_tasks import Layout, Task, Values, delay_steps, register_device, step_length
+
+_DEVICE = "brian_qif_genn"
+
+
+class GennProgram(StandaloneProgram):
+    """A network as a GeNN program in a folder of its own."""
+
+    def _brian2_device(self):
+        from brian2genn.device import GeNNDevice
+
+        if _DEVICE not in all_devices:
+            all_devices[_DEVICE] = GeNNDevice()
+        # brian2genn builds when the network is run, and not otherwise.
+        return brian2_device(
+            _DEVICE, build_on_run=True, directory=str(self.directory), use_GPU=False, run=False, with_output=False
+        )
+
+    def _make(self, build: Callable[[], ClockObjects], values: Values) -> None:
+        said = io.StringIO()
+        with redirect_stdout(said):
+            super()._make(build, values)
+
+    def _build(self) -> None:
+        """It was built when the network was run."""
+
+    def _command(self) -> list[str]:
+        return [*super()._command(), "test", repr(self.objects.duration)]
+
+
+class ForwardRun:
+    """What a forward program left, as `Runtime` has it: states at the beginning of every step, and at the end."""
+
+    def __init__(self, program, steps: int, dt: float):
+        self.program, self.steps, self.dt = program, steps, dt
+
+    def monitor(self, label: str, name: str) -> np.ndarray:
+        if label.startswith("states"):
+            return self._kept(label, name)[:-1]
+        # Spikes of the step behind the end do not count.
+        inside = np.round(self.program.monitor(label, "t") / self.dt) < self.steps
+        return self.program.monitor(label, name)[inside]
+
+    def array(self, label: str) -> np.ndarray:
+        _, k, name = label.split(" ")
+        return self._kept(f"states {k}", name)[-1]
+
+    def _kept(self, label: str, name: str) -> np.ndarray:
+        return self.program.monitor(label, f"before_{name}").reshape(self.steps + 1, -1)
+
+
+class ReverseRun:
+    """What a reverse program left, as `Runtime` has it."""
+
+    def __init__(self, program, plan: NetworkPlan, layout: Layout):
+        self.program, self.plan, self.layout = program, plan, layout
+        self.monitor = program.monitor
+
+    def array(self, label: str) -> np.ndarray:
+        kind, p, *rest = label.split(" ")
+        if kind == "node":
+            return self.program.array(label)
+        if rest[1:] not in ([], ["0"]):  # the first slot has the slopes of all
+            return np.zeros(len(self._order(int(p))))
+        slopes, order = self.program.array(f"pathway {p} slope"), self._order(int(p))
+        sorted_back = np.empty(len(order))
+        sorted_back[order] = slopes
+        return sorted_back
+
+    def _order(self, p: int) -> np.ndarray:
+        return by_source(self.plan, p, self.layout)
+
+
+class GennShaped:
+    """Both passes by networks in the shapes that GeNN knows, on whatever runs them."""
+
+    def forward(self, plan: NetworkPlan, layout: Layout, key: str, values: Values):
+        program = self._run(
+            ("forward", key, layout), lambda: forward_network(plan, layout, self._clock(plan)), values, layout.steps + 1
+        )
+        return ForwardRun(program, layout.steps, step_length(plan))
+
+    def reverse(self, plan: NetworkPlan, layout: Layout, task: Task, key: str, values: Values):
+        program = self._run(
+            ("reverse", key, layout, task),
+            lambda: reverse_network(plan, layout, task, self._clock(plan)),
+            self._replayed(plan, task, values),
+            layout.steps + 1,
+        )
+        return ReverseRun(program, plan, layout)
+
+    def _clock(self, plan: NetworkPlan):
+        return Clock(dt=step_length(plan) * second, name="qif_clock*")
+
+    @staticmethod
+    def _replayed(plan: NetworkPlan, task: Task, values: Values) -> Values:
+        """With the spikes of neurons as generators have them, and weights of the first slot for those of all."""
+        arrays = {
+            label: x for label, x in values.arrays.items() if not label.startswith("pathway") or label.endswith(" 0")
+        }
+        spikes = dict(values.spikes)
+        for p in sorted(task.weights):
+            k = plan.pathways[p].source
+            if isinstance(plan.nodes[k], ClockedNode):
+                labels = [f"arrives {p} {slot}" for slot in range(task.slots[k])]
+                labels = labels if task.surrogate is None else [f"spiked {k}"]
+                steps, units = np.nonzero(sum(values.tables[label] for label in labels))
+                spikes[f"pathway {p}"] = (units, steps)
+        return Values(arrays, spikes, values.tables)
+
+    def refusal(self, plan: NetworkPlan) -> str | None:
+        """What stands in the way of a plan, and what to do about it."""
+        elsewhere = "ClockSolver(device='cpp_standalone') takes them."
+        for node in plan.nodes:
+            if isinstance(node, ClockedNode):
+                used = {part.func.__name__ for _, step in node.system.step for part in step.atoms(sympy.Function)}
+                for name in sorted(used & _UNKNOWN):
+                    return f"GeNN has no function {name}, which the step of '{node.name}' uses; {elsewhere}"
+        for p, pathway in enumerate(plan.pathways):
+            refused = _refused_synapses(plan, p)
+            if refused is not None:
+                return f"{refused.format(name=pathway.name)}; {elsewhere}"
+        return None
+
+
+# Functions that the solver knows and brian2genn does not.
+_UNKNOWN = {"exprel", "expm1", "log1p"}
+
+
+def _refused_synapses(plan: NetworkPlan, p: int) -> str | None:
+    pathway, late = plan.pathways[p], delay_steps(plan, p)
+    if np.any(late != late[:1]):
+        return "synapses of one Synapses have one delay on GeNN, and those of '{name}' have several"
+    if len(np.unique(np.stack([pathway.pre, pathway.post]), axis=1).T) < len(pathway.pre):
+        return "on GeNN a pair of neurons has one synapse of a Synapses, and in '{name}' a pair has several"
+    system = plan.nodes[pathway.target].system
+    state = system.states[pathway.port + 1]
+    changed = any(
+        as_symbol(state) in part.free_symbols if name != state else part != as_symbol(state)
+        for name, part in zip(system.states, system.jump, strict=True)
+    )
+    if changed or system.held[pathway.port + 1]:
+        return (
+            f"on GeNN synapses act after the reset, and '{{name}}' acts on '{state}', which the reset or a refractory "
+            "period uses"
+        )
+    if isinstance(plan.nodes[pathway.source], ClockedNode) and share_by_weight(plan, p, None) is None:
+        return f"the rates are not linear in '{state}', on which '{{name}}' acts, as the reverse pass on GeNN asks for"
+    return None
+
+
+class Genn(GennShaped, Standalone):
+    """GeNN on the processor, through brian2genn."""
+
+    name = "genn"
+    program = GennProgram
+
+    def missing(self) -> str | None:
+        return what_is_missing()
+
+    def _clock(self, plan: NetworkPlan):
+        # GeNN has one clock, that of this name.
+        clock = get_device().defaultclock
+        clock.dt = step_length(plan) * second
+        return clock
+
+
+register_device(Genn())
