@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable
 from contextlib import redirect_stdout
 
@@ -12,7 +13,13 @@ from brian2 import Clock, second
 from brian2.devices.device import all_devices, get_device
 
 from brian_qif.codegen.clock_forward import ClockObjects
-from brian_qif.codegen.clock_genn_objects import by_source, forward_network, reverse_network, share_by_weight
+from brian_qif.codegen.clock_genn_objects import (
+    SCHEDULE,
+    by_source,
+    forward_network,
+    reverse_network,
+    share_by_weight,
+)
 from brian_qif.codegen.clock_standalone import Standalone, StandaloneProgram, brian2_device
 from brian_qif.codegen.genn_installation import what_is_missing
 from brian_qif.equations.text import as_symbol
@@ -21,6 +28,12 @@ from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.solvers.clock_tasks import Layout, Task, Values, delay_steps, register_device, step_length
 
 _DEVICE = "brian_qif_genn"
+# What brian2genn sets when it is activated, and leaves.
+_PREFERENCES = {
+    "codegen.generators.cpp.restrict_keyword": "__restrict",
+    "codegen.loop_invariant_optimisations": False,
+    "core.network.default_schedule": SCHEDULE,
+}
 
 
 class GennProgram(StandaloneProgram):
@@ -32,20 +45,28 @@ class GennProgram(StandaloneProgram):
         if _DEVICE not in all_devices:
             all_devices[_DEVICE] = GeNNDevice()
         # brian2genn builds when the network is run, and not otherwise.
-        return brian2_device(
-            _DEVICE, build_on_run=True, directory=str(self.directory), use_GPU=False, run=False, with_output=False
-        )
+        options = {"directory": str(self.directory), "use_GPU": False, "run": False, "with_output": False}
+        return brian2_device(_DEVICE, _PREFERENCES, build_on_run=True, **options)
 
     def _make(self, build: Callable[[], ClockObjects], values: Values) -> None:
-        said = io.StringIO()
-        with redirect_stdout(said):
-            super()._make(build, values)
+        log = logging.getLogger("brian2.devices.genn")
+        log.addFilter(_is_news)
+        try:
+            with redirect_stdout(io.StringIO()):
+                super()._make(build, values)
+        finally:
+            log.removeFilter(_is_news)
 
     def _build(self) -> None:
         """It was built when the network was run."""
 
     def _command(self) -> list[str]:
         return [*super()._command(), "test", repr(self.objects.duration)]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Synapses that only sum up slopes of weights have no effect on their targets, as is intended."""
+    return "no direct postsynaptic effect" not in record.getMessage()
 
 
 class ForwardRun:
@@ -170,7 +191,7 @@ def _refused_synapses(plan: NetworkPlan, p: int) -> str | None:
 
 
 class Genn(GennShaped, Standalone):
-    """GeNN on the processor, through brian2genn."""
+    """GeNN on the processor, by brian2genn."""
 
     name = "genn"
     program = GennProgram

@@ -26,18 +26,12 @@ from brian_qif.solvers.clock_tasks import Values, register_device
 # A device of Brian2's kind, but not its instance: what the script builds on that is left alone.
 _DEVICE = "brian_qif_cpp_standalone"
 all_devices[_DEVICE] = CPPStandaloneDevice()
-# What devices of Brian2 change for all others when they are activated.
-_CHANGED = (
-    "core.network.default_schedule",
-    "codegen.loop_invariant_optimisations",
-    "codegen.generators.cpp.restrict_keyword",
-)
-
 
 @contextmanager
-def brian2_device(name: str, **options):
-    """A device of Brian2 as new; afterwards the script's own, its clock and its preferences are as they were."""
-    step, chosen = defaultclock.dt, {key: prefs[key] for key in _CHANGED}
+def brian2_device(name: str, preferences: dict | None = None, **options):
+    """A device of Brian2 as new, with preferences; afterwards the script's own device, clock and preferences again."""
+    step, before = defaultclock.dt, {key: prefs[key] for key in preferences or {}}
+    prefs.update(preferences or {})
     set_device(name, **options)
     try:
         device = get_device()
@@ -48,8 +42,7 @@ def brian2_device(name: str, **options):
         # Brian2 takes the step of the device that is left over to the one that it goes back to.
         defaultclock.dt = step
         reset_device()
-        for key, value in chosen.items():
-            prefs[key] = value
+        prefs.update(before)
 
 
 class StandaloneProgram:

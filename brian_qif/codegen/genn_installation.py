@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import sys
 from importlib import metadata
 from pathlib import Path
 
+import brian2
+
 from brian_qif.codegen.compiler import CompilerError, find_compiler
 
+_NEWEST_BRIAN2 = (2, 5)
 HOW_TO = (
     "In an environment of its own with Python 3.11: pip install 'brian_qif[genn]'; then GeNN 4.9.0, which is on no "
     "package index: unpack https://github.com/genn-team/genn/archive/refs/tags/4.9.0.tar.gz, run 'make CPU_ONLY=1' "
@@ -42,10 +45,14 @@ def what_is_missing() -> str | None:
     """What the device "genn" lacks here and how to get it, or None."""
     if sys.platform == "win32":
         return "The device 'genn' is not supported on Windows yet; ClockSolver(device='cpp_standalone') may do."
-    if importlib.util.find_spec("brian2genn") is None:
+    if installed_version("brian2genn") is None:
         return f"The device 'genn' needs the package brian2genn. {HOW_TO}"
-    if importlib.util.find_spec("pkg_resources") is None:
-        return f"brian2genn needs setuptools below version 81, which has pkg_resources. {HOW_TO}"
+    if tuple(map(int, brian2.__version__.split(".")[:2])) > _NEWEST_BRIAN2:
+        return f"brian2genn goes with Brian2 2.5.4, and this is version {brian2.__version__}. {HOW_TO}"
+    try:
+        importlib.import_module("brian2genn")
+    except ImportError as error:
+        return f"The package brian2genn cannot be imported ({error}). {HOW_TO}"
     if genn_path() is None:
         return f"The device 'genn' needs GeNN, and the environment variable GENN_PATH is not set. {HOW_TO}"
     version = genn_version()
