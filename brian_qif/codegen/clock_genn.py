@@ -151,42 +151,46 @@ class GennShaped:
 
     def refusal(self, plan: NetworkPlan) -> str | None:
         """What stands in the way of a plan, and what to do about it."""
-        elsewhere = "ClockSolver(device='cpp_standalone') takes them."
-        for node in plan.nodes:
-            if isinstance(node, ClockedNode):
-                used = {part.func.__name__ for _, step in node.system.step for part in step.atoms(sympy.Function)}
-                for name in sorted(used & _UNKNOWN):
-                    return f"GeNN has no function {name}, which the step of '{node.name}' uses; {elsewhere}"
-        for p, pathway in enumerate(plan.pathways):
-            refused = _refused_synapses(plan, p)
-            if refused is not None:
-                return f"{refused.format(name=pathway.name)}; {elsewhere}"
-        return None
+        reasons = (_refused_neurons(node) for node in plan.nodes if isinstance(node, ClockedNode))
+        reason = next(filter(None, reasons), None)
+        reason = reason or next(filter(None, (_refused_synapses(plan, p) for p in range(len(plan.pathways)))), None)
+        return None if reason is None else f"{reason} ClockSolver(device='cpp_standalone') takes it as it is."
 
 
 # Functions that the solver knows and brian2genn does not.
 _UNKNOWN = {"exprel", "expm1", "log1p"}
 
 
+def _refused_neurons(node: ClockedNode) -> str | None:
+    system = node.system
+    parts = [*system.rates, *system.jump, system.event, system.refractory, *(part for _, part in system.step)]
+    used = {found.func.__name__ for part in parts if part is not None for found in part.atoms(sympy.Function)}
+    if used & _UNKNOWN:
+        return f"'{node.name}' uses the function {min(used & _UNKNOWN)}, which GeNN does not have; write it out."
+    return None
+
+
 def _refused_synapses(plan: NetworkPlan, p: int) -> str | None:
     pathway, late = plan.pathways[p], delay_steps(plan, p)
+    name, system = pathway.name, plan.nodes[pathway.target].system
     if np.any(late != late[:1]):
-        return "synapses of one Synapses have one delay on GeNN, and those of '{name}' have several"
-    if len(np.unique(np.stack([pathway.pre, pathway.post]), axis=1).T) < len(pathway.pre):
-        return "on GeNN a pair of neurons has one synapse of a Synapses, and in '{name}' a pair has several"
-    system = plan.nodes[pathway.target].system
+        return f"the delays of '{name}' differ, and on GeNN a Synapses has one delay; make a Synapses for each delay."
+    if len(set(zip(pathway.pre, pathway.post, strict=True))) < len(pathway.pre):
+        return f"'{name}' has several synapses for a pair of neurons, and on GeNN a Synapses has one; make several."
     state = system.states[pathway.port + 1]
-    changed = any(
-        as_symbol(state) in part.free_symbols if name != state else part != as_symbol(state)
-        for name, part in zip(system.states, system.jump, strict=True)
-    )
-    if changed or system.held[pathway.port + 1]:
+    # GeNN resets before synapses act; that is the same where neither sees what the other does.
+    resets = dict(zip(system.states, system.jump, strict=True))
+    changed = resets.pop(state) != as_symbol(state)
+    if changed or system.held[pathway.port + 1] or any(as_symbol(state) in x.free_symbols for x in resets.values()):
         return (
-            f"on GeNN synapses act after the reset, and '{{name}}' acts on '{state}', which the reset or a refractory "
-            "period uses"
+            f"'{name}' acts on {state}, which the reset or the refractory period uses, and on GeNN synapses act after "
+            "the reset; let it act on a synaptic current."
         )
     if isinstance(plan.nodes[pathway.source], ClockedNode) and share_by_weight(plan, p, None) is None:
-        return f"the rates are not linear in '{state}', on which '{{name}}' acts, as the reverse pass on GeNN asks for"
+        return (
+            f"'{name}' acts on {state}, in which the equations are not linear, as the reverse pass on GeNN needs; "
+            "let it act on a synaptic current."
+        )
     return None
 
 

@@ -179,9 +179,7 @@ def _code(plan: NetworkPlan, k: int, program: ReverseProgram, task: Task, names:
     """The code of one reverse step: what was gathered after the last one comes first."""
     node, lines = plan.nodes[k], []
     pairs = [(p, slot) for p in listening(plan, k) for slot in range(task.slots[k])]
-    lines += [
-        f"by_arrivals_{slot} = by_arrivals_{slot} + qif_gathered_{p}*qif_arrived_{p}_{slot}" for p, slot in pairs
-    ]
+    lines += [f"by_arrivals_{slot} = by_arrivals_{slot} + qif_gathered_{p}*qif_arrived_{p}_{slot}" for p, slot in pairs]
     lines.append(step_code(node, k, program, task, names, lambda name: f"qif_next_{name}"))
     for p in _heard(plan, k):
         share = share_by_weight(plan, p, task.surrogate)

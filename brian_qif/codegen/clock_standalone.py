@@ -27,6 +27,7 @@ from brian_qif.solvers.clock_tasks import Values, register_device
 _DEVICE = "brian_qif_cpp_standalone"
 all_devices[_DEVICE] = CPPStandaloneDevice()
 
+
 @contextmanager
 def brian2_device(name: str, preferences: dict | None = None, **options):
     """A device of Brian2 as new, with preferences; afterwards the script's own device, clock and preferences again."""
@@ -135,12 +136,16 @@ class StandaloneProgram:
         return self._read(owner.variables[name])
 
 
-def padded(values: Values, beyond: int) -> Values:
-    """Spikes filled up, with spikes that come after the end, to a number that many trials have room in."""
+def room_for(count: int) -> int:
+    """A number of spikes to build for, which some more spikes will need as well."""
+    return 2 << max(4, int(count).bit_length())
+
+
+def padded(values: Values, rooms: dict[str, int], beyond: int) -> Values:
+    """Spikes filled up, with spikes that come after the end, to the numbers that a program has room for."""
     spikes = {}
     for label, (units, steps) in values.spikes.items():
-        room = 1 << max(4, int(len(units)).bit_length())
-        missing = room - len(units)
+        missing = rooms[label] - len(units)
         steps = np.concatenate([steps, beyond + 1 + np.arange(missing)])
         spikes[label] = (np.concatenate([units, np.zeros(missing, dtype=int)]), steps)
     return Values(values.arrays, spikes, values.tables)
@@ -153,11 +158,15 @@ class Standalone(Runtime):
     program = StandaloneProgram
 
     def _run(self, key, build, values: Values, steps: int):
-        values = padded(values, steps)
+        # What was built for many spikes will do for fewer.
+        rooms = self.seen.setdefault((key, "rooms"), {})
+        for label, (units, _) in values.spikes.items():
+            if len(units) > rooms.get(label, 0):
+                rooms[label] = room_for(len(units))
+        values = padded(values, {label: rooms.setdefault(label, room_for(0)) for label in values.spikes}, steps)
         # What is compiled in is part of what the program is known by.
         single = tuple((label, float(np.ravel(x)[0])) for label, x in values.arrays.items() if np.size(x) == 1)
-        rooms = tuple((label, len(units)) for label, (units, _) in values.spikes.items())
-        key = (key, single, rooms)
+        key = (key, single, tuple(rooms.items()))
         if key not in self._programs:
             self._programs[key] = self.program(build, values)
         self._programs[key].run(values)

@@ -15,8 +15,8 @@ from brian_qif.codegen.compiler import CompilerError, find_compiler
 _NEWEST_BRIAN2 = (2, 5)
 HOW_TO = (
     "In an environment of its own with Python 3.11: pip install 'brian_qif[genn]'; then GeNN 4.9.0, which is on no "
-    "package index: unpack https://github.com/genn-team/genn/archive/refs/tags/4.9.0.tar.gz, run 'make CPU_ONLY=1' "
-    "in it if there is no CUDA, and set the environment variable GENN_PATH to that folder."
+    "package index: unpack https://github.com/genn-team/genn/archive/refs/tags/4.9.0.tar.gz and set the environment "
+    "variable GENN_PATH to that folder."
 )
 
 

@@ -6,7 +6,7 @@ the tests of GeNN itself run where it is installed.
 
 import numpy as np
 import pytest
-from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, defaultclock, ms, prefs, second
+from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, defaultclock, ms, prefs
 from brian2.devices.device import get_device
 
 from brian_qif import ClockSolver, CrossEntropyLoss, SpikeFunctionLoss, SpikeGradient
@@ -141,3 +141,80 @@ def test_genn_gives_the_spikes_and_slopes_of_runtime(genn, capfd):
 
 def test_many_samples_on_genn_by_programs_that_are_built_once(genn):
     assert check_batch(genn) == 2
+
+
+def refused(equations, variable="I", pairs=((0,), (0,)), delay=0, reset="v = 0", **options):
+    """What the device says of a pathway between neurons."""
+    neurons = NeuronGroup(2, equations, threshold="v > 1", reset=reset, name="neurons*", **options)
+    synapses = Synapses(neurons, neurons, "w : 1", on_pre=f"{variable}_post += w", name="synapses*")
+    synapses.connect(i=pairs[0], j=pairs[1])
+    synapses.delay = delay * ms
+    loss = SpikeFunctionLoss(neurons, lambda t, i: (np.sum(t), np.ones_like(t)))
+    solver = ClockSolver("genn shapes in runtime")
+    with pytest.raises(NotImplementedError) as error:
+        SpikeGradient(Network(neurons, synapses), loss, [synapses.w], solver)
+    return str(error.value).replace(synapses.name, "S").replace(neurons.name, "N")
+
+
+LEAKY = "dv/dt = (I - v)/(10*ms) : 1\ndI/dt = -I/(5*ms) : 1"
+BEFORE = "The device 'genn shapes in runtime' cannot run this network: "
+AFTER = " ClockSolver(device='cpp_standalone') takes it as it is."
+
+
+@pytest.mark.parametrize(
+    "network, reason",
+    [
+        (
+            {"pairs": ([0, 1], [1, 0]), "delay": np.array([1, 2])},
+            "the delays of 'S_pre' differ, and on GeNN a Synapses has one delay; make a Synapses for each delay.",
+        ),
+        (
+            {"pairs": ([0, 0], [1, 1])},
+            "'S_pre' has several synapses for a pair of neurons, and on GeNN a Synapses has one; make several.",
+        ),
+        (
+            {"variable": "v"},
+            "'S_pre' acts on v, which the reset or the refractory period uses, and on GeNN synapses act after the reset; "
+            "let it act on a synaptic current.",
+        ),
+        (
+            {"reset": "v = 0; I = 0.5*I"},
+            "'S_pre' acts on I, which the reset or the refractory period uses, and on GeNN synapses act after the reset; "
+            "let it act on a synaptic current.",
+        ),
+        (
+            {"equations": LEAKY.replace("I - v", "I**2 - v"), "method": "rk4"},
+            "'S_pre' acts on I, in which the equations are not linear, as the reverse pass on GeNN needs; let it act on "
+            "a synaptic current.",
+        ),
+        (
+            {"equations": LEAKY.replace("I - v", "I - exprel(v)"), "method": "rk4"},
+            "'N' uses the function exprel, which GeNN does not have; write it out.",
+        ),
+    ],
+    ids=["delays", "pairs", "on v", "reset of I", "not linear", "function"],
+)
+def test_what_genn_cannot_do_is_refused_by_name(network, reason):
+    assert refused(**{"equations": LEAKY, "method": "exact", **network}) == BEFORE + reason + AFTER
+
+
+def test_missing_parts_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(genn_installation, "installed_version", lambda package: None)
+    with pytest.raises(ImportError) as error:
+        ClockSolver("genn")
+    assert str(error.value) == f"The device 'genn' needs the package brian2genn. {genn_installation.HOW_TO}"
+
+    monkeypatch.setattr(genn_installation, "installed_version", lambda package: "1.7.0")
+    monkeypatch.setattr(genn_installation.importlib, "import_module", lambda name: None)
+    monkeypatch.setattr(genn_installation.brian2, "__version__", "2.9.0")
+    assert find_device("genn").missing().startswith("brian2genn goes with Brian2 2.5.4, and this is version 2.9.0. ")
+
+    monkeypatch.setattr(genn_installation.brian2, "__version__", "2.5.4")
+    monkeypatch.delenv("GENN_PATH", raising=False)
+    assert "the environment variable GENN_PATH is not set. In an environment of its" in find_device("genn").missing()
+    monkeypatch.setenv("GENN_PATH", str(tmp_path))
+    assert find_device("genn").missing().startswith(f"GENN_PATH is '{tmp_path}', but there is no GeNN ")
+    (tmp_path / "version.txt").write_text("5.1.0\n")
+    assert find_device("genn").missing().startswith(f"brian2genn speaks to GeNN 4, and in '{tmp_path}' is version 5.1")
+    (tmp_path / "version.txt").write_text("4.9.0\n")
+    assert find_device("genn").missing() is None or "compiler" in find_device("genn").missing()
