@@ -58,6 +58,7 @@ def _parser():
         data_from_audio,
         data_info,
         data_synthesise,
+        devices,
         shd_training,
     )
 
@@ -74,6 +75,7 @@ def _parser():
         ("train", shd_training, "train a network on spike trains of spoken digits"),
         ("bench", benchmark, "time the forward and the reverse sweep"),
         ("compare", comparison, "draw several trainings into one picture"),
+        ("devices", devices, "show what this machine has, and which solvers work on it"),
         ("data download", data_download, "fetch a published data set"),
         ("data from-audio", data_from_audio, "turn recordings into spike trains"),
         ("data synthesise", data_synthesise, "make synthetic spoken digits"),

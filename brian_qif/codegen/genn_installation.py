@@ -13,11 +13,12 @@ import brian2
 from brian_qif.codegen.compiler import CompilerError, find_compiler
 
 _NEWEST_BRIAN2 = (2, 5)
-HOW_TO = (
-    "In an environment of its own with Python 3.11: pip install 'brian_qif[genn]'; then GeNN 4.9.0, which is on no "
-    "package index: unpack https://github.com/genn-team/genn/archive/refs/tags/4.9.0.tar.gz and set the environment "
-    "variable GENN_PATH to that folder."
+GET_BRIAN2GENN = "pip install 'brian_qif[genn]' in an environment of its own with Python 3.11"
+GET_GENN = (
+    "unpack https://github.com/genn-team/genn/archive/refs/tags/4.9.0.tar.gz (GeNN is on no package index) and set the "
+    "environment variable GENN_PATH to that folder"
 )
+HOW_TO = f"To get it: {GET_BRIAN2GENN}; then {GET_GENN}."
 
 
 def genn_path() -> Path | None:

@@ -174,18 +174,18 @@ AFTER = " ClockSolver(device='cpp_standalone') takes it as it is."
         ),
         (
             {"variable": "v"},
-            "'S_pre' acts on v, which the reset or the refractory period uses, and on GeNN synapses act after the reset; "
-            "let it act on a synaptic current.",
+            "'S_pre' acts on v, which the reset or the refractory period uses, and on GeNN synapses act after the "
+            "reset; let it act on a synaptic current.",
         ),
         (
             {"reset": "v = 0; I = 0.5*I"},
-            "'S_pre' acts on I, which the reset or the refractory period uses, and on GeNN synapses act after the reset; "
-            "let it act on a synaptic current.",
+            "'S_pre' acts on I, which the reset or the refractory period uses, and on GeNN synapses act after the "
+            "reset; let it act on a synaptic current.",
         ),
         (
             {"equations": LEAKY.replace("I - v", "I**2 - v"), "method": "rk4"},
-            "'S_pre' acts on I, in which the equations are not linear, as the reverse pass on GeNN needs; let it act on "
-            "a synaptic current.",
+            "'S_pre' acts on I, in which the equations are not linear, as the reverse pass on GeNN needs; let it "
+            "act on a synaptic current.",
         ),
         (
             {"equations": LEAKY.replace("I - v", "I - exprel(v)"), "method": "rk4"},
@@ -211,7 +211,7 @@ def test_missing_parts_are_named(monkeypatch, tmp_path):
 
     monkeypatch.setattr(genn_installation.brian2, "__version__", "2.5.4")
     monkeypatch.delenv("GENN_PATH", raising=False)
-    assert "the environment variable GENN_PATH is not set. In an environment of its" in find_device("genn").missing()
+    assert "the environment variable GENN_PATH is not set. To get it: pip install" in find_device("genn").missing()
     monkeypatch.setenv("GENN_PATH", str(tmp_path))
     assert find_device("genn").missing().startswith(f"GENN_PATH is '{tmp_path}', but there is no GeNN ")
     (tmp_path / "version.txt").write_text("5.1.0\n")
