@@ -6,7 +6,7 @@ RESULTS ?= results
 TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
 TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 
-.PHONY: help train files-are-there test test-long test-cuda sanitize docs lint clean
+.PHONY: help train files-are-there test test-long test-cuda sanitize genn-log docs lint clean
 
 help:
 	@echo "make train               train LIF and QIF on the synthetic digits of the package, results in results/"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-long           the studies of many minutes that make test leaves out (BRIAN_QIF_DATA=folder)"
 	@echo "make test-cuda           compile the arithmetic of single neurons for CUDA (fetches nvcc, 300 MB; no GPU needed)"
 	@echo "make sanitize            tests of generated code under the sanitizers of g++"
+	@echo "make genn-log            check the device genn against runtime mode and print a log (Python 3.11, GENN_PATH set)"
 	@echo "make docs                build the documentation, executing its pages, into docs/_build/html"
 	@echo "make lint                check style"
 	@echo "make clean               remove the virtual environment and everything built"
@@ -54,6 +55,11 @@ sanitize: $(VENV)/installed-test
 	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 	  $(BIN)/python -m pytest tests/codegen tests/solvers tests/gradients
 
+# brian2genn needs an older Brian2 and with it Python 3.11, so it has an environment of its own.
+genn-log:
+	@$(MAKE) --no-print-directory VENV=.venv-genn .venv-genn/installed-genn
+	@.venv-genn/bin/python -m tests.genn_log
+
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
@@ -62,4 +68,4 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-genn build dist docs/_build *.egg-info .pytest_cache .ruff_cache

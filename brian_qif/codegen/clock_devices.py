@@ -78,7 +78,12 @@ class Runtime:
         self._programs: dict[object, RuntimeProgram] = {}
         self.seen: dict[object, object] = {}
 
+    def missing(self) -> str | None:
+        """What this machine lacks for the device, and how to get it."""
+        return None
+
     def refusal(self, plan: NetworkPlan) -> str | None:
+        """What stands in the way of a plan."""
         return None
 
     def forward(self, plan: NetworkPlan, layout: Layout, key: str, values: Values):

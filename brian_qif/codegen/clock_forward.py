@@ -74,14 +74,19 @@ def forward_objects(plan: NetworkPlan, layout: Layout) -> ClockObjects:
 
 
 def _neurons(node: ClockedNode, k: int, layout: Layout, clock, made: ClockObjects) -> NeuronGroup:
+    return neuron_group(node, k, layout, clock, made, with_own_parameters(node.model.equations), node.model.method)
+
+
+def neuron_group(node: ClockedNode, k, layout: Layout, clock, made: ClockObjects, equations, method) -> NeuronGroup:
+    """The neurons of a node, one copy per sample."""
     model = node.model
     group = NeuronGroup(
         node.size * layout.samples,
-        _with_own_parameters(model.equations),
+        equations,
         threshold=model.threshold,
         reset=model.reset if model.threshold is not None else None,
         refractory=False if model.refractory is None else _with_unit(model.refractory),
-        method=model.method,
+        method=method,
         clock=clock,
         namespace={},
         name=f"qif_neurons_{k}*",
@@ -92,7 +97,7 @@ def _neurons(node: ClockedNode, k: int, layout: Layout, clock, made: ClockObject
     return group
 
 
-def _with_own_parameters(equations: Equations) -> Equations:
+def with_own_parameters(equations: Equations) -> Equations:
     """The same equations with shared parameters as those of each neuron: devices compile single numbers in."""
     if any("shared" in equation.flags and equation.type != PARAMETER for equation in equations.values()):
         return equations  # what all share may not depend on what each has

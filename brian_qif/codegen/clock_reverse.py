@@ -7,6 +7,8 @@ back the arrivals of step k. One more step at the end takes back the flow of ste
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from brian2 import Clock, Network, NeuronGroup, StateMonitor, Synapses, TimedArray, second
 from brian2.parsing.sympytools import sympy_to_str
@@ -72,15 +74,8 @@ def _adjoint_group(plan, k, layout: Layout, task: Task, clock, made: ClockObject
     names, shape = loaded(plan, k, task), (layout.steps + task.extra + 1, node.size * layout.samples)
     for name in (*names, *(f"seed_{state}" for state in task.seeded[k])):
         made.tables[f"{name} {k}"] = _table(f"{name}_{k}", shape, clock)
-    code = _step_code(node, k, program, task, names)
-    adjoints = [f"adjoint_{name}" for name in node.system.states]
-    plain = [*names, *node.numbers, *(name for name, _ in program.step)]
-    slopes = [f"slope_{name}" for name in program.parameters]
-    plain += slopes
-    if node.system.event is not None:
-        plain += [f"{word}_{name}" for word in ("event", "safe") for name in node.system.states]
-        plain += ["by_own_time", *(f"by_arrivals_{slot}" for slot in range(task.slots[k]))]
-        plain += ["holds"] if any(node.system.held) else []
+    code = step_code(node, k, program, task, names, lambda name: f"{_over_time(f'{name}_{k}')}(t, i)")
+    adjoints, plain = variables(node, k, program, task, names)
     events = {}
     for p in listening(plan, k):
         for slot in range(task.slots_of(plan.pathways[p])):
@@ -116,6 +111,17 @@ def _adjoint_group(plan, k, layout: Layout, task: Task, clock, made: ClockObject
     return group
 
 
+def variables(node: ClockedNode, k: int, program: ReverseProgram, task: Task, names: list[str]):
+    """The variables of an adjoint group: those with equations, and those that are only kept."""
+    plain = [*names, *node.numbers, *(name for name, _ in program.step)]
+    plain += [f"slope_{name}" for name in program.parameters]
+    if node.system.event is not None:
+        plain += [f"{word}_{name}" for word in ("event", "safe") for name in node.system.states]
+        plain += ["by_own_time", *(f"by_arrivals_{slot}" for slot in range(task.slots[k]))]
+        plain += ["holds"] if any(node.system.held) else []
+    return [f"adjoint_{name}" for name in node.system.states], plain
+
+
 def _table(name: str, shape: tuple[int, int], clock) -> TimedArray:
     return TimedArray(np.zeros(shape), dt=clock.dt, name=_over_time(name))
 
@@ -124,11 +130,13 @@ def _over_time(name: str) -> str:
     return f"{name}_over_time"
 
 
-def _step_code(node: ClockedNode, k: int, program: ReverseProgram, task: Task, names: list[str]) -> str:
-    """The code of one reverse step of a group."""
+def step_code(
+    node: ClockedNode, k: int, program: ReverseProgram, task: Task, names: list[str], left: Callable[[str], str]
+) -> str:
+    """The code of one reverse step of a group; ``left`` has the text for what the trial left of a name."""
     lines, spikes = [], node.system.event is not None
     if any(node.system.held):
-        lines.append(f"before_is_free = {_over_time(f'is_free_{k}')}(t, i)")
+        lines.append(f"before_is_free = {left('is_free')}")
     if spikes:
         slots = range(task.slots[k])
         gathered = (
@@ -142,10 +150,8 @@ def _step_code(node: ClockedNode, k: int, program: ReverseProgram, task: Task, n
         used = "spiked" if task.slots[k] == 1 else f"spiked*int(abs(slot - {slot}) < 0.5)"
         used = "1" if task.surrogate is not None else used
         lines.append(f"by_arrivals_{slot} = by_arrivals_{slot}*(1 - {used})")
-    lines += [
-        f"adjoint_{state} = adjoint_{state} + {_over_time(f'seed_{state}_{k}')}(t, i)" for state in task.seeded[k]
-    ]
-    lines += [f"{name} = {_over_time(f'{name}_{k}')}(t, i)" for name in names]
+    lines += [f"adjoint_{state} = adjoint_{state} + {left(f'seed_{state}')}" for state in task.seeded[k]]
+    lines += [f"{name} = {left(name)}" for name in names]
     return "\n".join([*lines, *_lines(program.step), *_lines(program.arrive)])
 
 
@@ -165,7 +171,7 @@ def _replayed_synapses(plan, p, groups, layout: Layout, task: Task, clock, made:
             source,
             groups[pathway.target],
             "synaptic_slope : 1",
-            on_pre=f"synaptic_slope += {_by_weight(target, pathway)}",
+            on_pre=f"synaptic_slope += {by_weight(target, pathway)}",
             clock=clock,
             namespace={},
             name=f"qif_transposed_{p}*",
@@ -193,7 +199,7 @@ def _transposed_synapses(plan, p, slot, groups, layout: Layout, task: Task, cloc
     else:
         share, arrived = surrogate_share(target.system, pathway.port + 1, _WEIGHT), "*spiked_pre"
     code = f"by_arrivals_{slot}_pre += {_of_target(share)}\n"
-    code += f"synaptic_slope += {_by_weight(target, pathway)}{arrived}" if p in task.weights else ""
+    code += f"synaptic_slope += {by_weight(target, pathway)}{arrived}" if p in task.weights else ""
     synapses = Synapses(
         groups[pathway.source],
         groups[pathway.target],
@@ -212,7 +218,7 @@ def _transposed_synapses(plan, p, slot, groups, layout: Layout, task: Task, cloc
     made.network.add(synapses)
 
 
-def _by_weight(target: ClockedNode, pathway) -> str:
+def by_weight(target: ClockedNode, pathway) -> str:
     """The slope by the weight of an arrival."""
     row = pathway.port + 1
     return _of_target(arrival_share(target.system, row) * as_symbol(f"adjoint_{target.system.states[row]}"))

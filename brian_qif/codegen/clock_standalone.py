@@ -10,10 +10,11 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from brian2 import second
+from brian2 import defaultclock, prefs, second
 from brian2.core.variables import DynamicArrayVariable
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.devices.device import all_devices, get_device, reset_device, set_device
@@ -21,7 +22,6 @@ from brian2.devices.device import all_devices, get_device, reset_device, set_dev
 from brian_qif.codegen.clock_devices import Runtime
 from brian_qif.codegen.clock_forward import ClockObjects
 from brian_qif.codegen.compiler import cache_directory
-from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.solvers.clock_tasks import Values, register_device
 
 # A device of Brian2's kind, but not its instance: what the script builds on that is left alone.
@@ -44,6 +44,24 @@ _FILL_QUEUE = """
 """
 
 
+@contextmanager
+def brian2_device(name: str, preferences: dict | None = None, **options):
+    """A device of Brian2 as new, with preferences; afterwards the script's own device, clock and preferences again."""
+    step, before = defaultclock.dt, {key: prefs[key] for key in preferences or {}}
+    prefs.update(preferences or {})
+    set_device(name, **options)
+    try:
+        device = get_device()
+        device.reinit()
+        device.activate(**options)
+        yield device
+    finally:
+        # Brian2 takes the step of the device that is left over to the one that it goes back to.
+        defaultclock.dt = step
+        reset_device()
+        prefs.update(before)
+
+
 class StandaloneProgram:
     """A network as a program in a folder of its own; the folder goes with the object."""
 
@@ -51,14 +69,15 @@ class StandaloneProgram:
         cache_directory().mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix="clock_", dir=cache_directory(), ignore_cleanup_errors=True)
         self.directory = Path(self._folder.name)
-        set_device(_DEVICE, build_on_run=False)
-        try:
-            self.device = get_device()
-            self.device.reinit()
-            self.device.activate(build_on_run=False)
+        with self._brian2_device() as self.device:
             self._make(build, values)
-        finally:
-            reset_device()
+            self._static = dict(self.device.static_arrays)
+            self._results = {
+                variable: os.path.basename(self.device.get_array_filename(variable)) for variable in self._variables()
+            }
+
+    def _brian2_device(self):
+        return brian2_device(_DEVICE, build_on_run=False)
 
     def _make(self, build, values: Values) -> None:
         self.objects = made = build()
@@ -71,11 +90,13 @@ class StandaloneProgram:
         for label in values.queues or ():
             self.device.insert_code("before_network_run", _FILL_QUEUE.format(pathway=made.queues[label].name))
         made.network.run(made.duration * second, namespace={})
+        self._build()
+
+    def _build(self) -> None:
         self.device.build(directory=str(self.directory), compile=True, run=False, with_output=False)
-        self._static = dict(self.device.static_arrays)
-        self._results = {
-            variable: os.path.basename(self.device.get_array_filename(variable)) for variable in self._variables()
-        }
+
+    def _command(self) -> list[str]:
+        return [str(self.directory / "main")]
 
     def _complete(self, values: Values) -> dict[str, np.ndarray]:
         """The values of all arrays that a run needs: all that there are where it goes on from another one."""
@@ -126,10 +147,10 @@ class StandaloneProgram:
             self._write(f"{self.objects.tables[label].name}_values", table)
         (self.directory / "results").mkdir(exist_ok=True)
         finished = subprocess.run(
-            [str(self.directory / "main")], cwd=self.directory, capture_output=True, text=True, stdin=subprocess.DEVNULL
+            self._command(), cwd=self.directory, capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
         if finished.returncode != 0:
-            raise RuntimeError(f"The compiled simulation failed:\\n{finished.stdout}{finished.stderr}")
+            raise RuntimeError(f"The compiled simulation failed:\n{finished.stdout}{finished.stderr}")
 
     def _write(self, name: str, values) -> None:
         kept = self._static[name]
@@ -155,12 +176,16 @@ class StandaloneProgram:
         return {label: self.array(label) for label in self.objects.arrays}
 
 
-def padded(values: Values, beyond: int) -> Values:
-    """Spikes filled up, with spikes that come after the end, to a number that many trials have room in."""
+def room_for(count: int) -> int:
+    """A number of spikes to build for, which some more spikes will need as well."""
+    return 2 << max(4, int(count).bit_length())
+
+
+def padded(values: Values, rooms: dict[str, int], beyond: int) -> Values:
+    """Spikes filled up, with spikes that come after the end, to the numbers that a program has room for."""
     spikes = {}
     for label, (units, steps) in values.spikes.items():
-        room = 1 << max(4, int(len(units)).bit_length())
-        missing = room - len(units)
+        missing = rooms[label] - len(units)
         steps = np.concatenate([steps, beyond + 1 + np.arange(missing)])
         spikes[label] = (np.concatenate([units, np.zeros(missing, dtype=int)]), steps)
     return Values(values.arrays, spikes, values.tables, values.queues)
@@ -170,25 +195,27 @@ class Standalone(Runtime):
     """Brian2's C++ standalone mode; OpenMP as its preference says."""
 
     name = "cpp_standalone"
+    program = StandaloneProgram
 
     def __init__(self):
         super().__init__()
         self._compiled_in: dict[object, tuple[str, ...]] = {}
 
-    def refusal(self, plan: NetworkPlan) -> str | None:
-        return None
-
     def _run(self, key, build, values: Values, steps: int):
-        values = padded(values, steps)
-        rooms = tuple((label, len(units)) for label, (units, _) in values.spikes.items())
-        key = (key, rooms, values.queues is None)
+        # What was built for many spikes will do for fewer.
+        rooms = self.seen.setdefault((key, "rooms"), {})
+        for label, (units, _) in values.spikes.items():
+            if len(units) > rooms.get(label, 0):
+                rooms[label] = room_for(len(units))
+        values = padded(values, {label: rooms.setdefault(label, room_for(0)) for label in values.spikes}, steps)
+        key = (key, tuple(rooms.items()), values.queues is None)
 
         def known_by():
             # What is compiled in is part of what the program is known by.
             return key, tuple(float(np.ravel(values.arrays[label])[0]) for label in self._compiled_in.get(key, ()))
 
         if known_by() not in self._programs:
-            program = StandaloneProgram(build, values)
+            program = self.program(build, values)
             self._compiled_in[key] = program.compiled_in
             self._programs[known_by()] = program
         self._programs[known_by()].run(values)

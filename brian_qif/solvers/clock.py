@@ -22,7 +22,8 @@ class ClockSolver(NetworkSolver):
     ----------
     device : str
         Where both passes run: "runtime" (Brian2's code generation target, as the preferences have it) or
-        "cpp_standalone" (programs that are built once and run often).
+        "cpp_standalone" (programs that are built once and run often), or "genn" (the same for GeNN, on the processor;
+        for networks with one delay per `Synapses`, see docs/devices.md).
     dt : `brian2.Quantity`, optional
         The step; by default that of the groups' clock.
 
@@ -36,6 +37,8 @@ class ClockSolver(NetworkSolver):
     ------
     ValueError
         If there is no such device or surrogate, or the step or the slope is not positive.
+    ImportError
+        If this machine lacks what the device needs; the message says what.
 
     Notes
     -----
@@ -54,7 +57,9 @@ class ClockSolver(NetworkSolver):
 
     def __init__(self, device: str = "runtime", dt=None, surrogate: str | None = None, surrogate_slope=10.0):
         self.device, self.dt = device, None
-        find_device(device)
+        missing = find_device(device).missing()
+        if missing is not None:
+            raise ImportError(missing)
         if dt is not None:
             fail_for_dimension_mismatch(dt, second, "The step dt of a ClockSolver is a time, for instance 0.1*ms")
             self.dt = float(dt)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, mV, prefs
+from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, defaultclock, ms, mV, prefs
 from brian2.devices.device import get_device
 
 from brian_qif import ClockSolver, CrossEntropyLoss, SpikeFunctionLoss, SpikeGradient
@@ -52,7 +52,8 @@ def samples(seed):
 
 def test_cpp_standalone_gives_the_numbers_of_runtime_and_is_built_once():
     needs_compiler()
-    found = {}
+    found, step = {}, defaultclock.dt
+    defaultclock.dt = 0.05 * ms
     programs = find_device("cpp_standalone")._programs
     for device in ("runtime", "cpp_standalone"):
         gradient, stimulus = gradient_on(device)
@@ -76,8 +77,10 @@ def test_cpp_standalone_gives_the_numbers_of_runtime_and_is_built_once():
         for slope, other in zip(here.slopes, there.slopes, strict=True):
             assert np.any(slope != 0)
             assert slope == pytest.approx(other, rel=1e-9, abs=1e-12 * np.max(np.abs(other)))
-    # The script's own device is what it was.
+    # The script's own device and its clock are what they were.
     assert type(get_device()).__name__ == "RuntimeDevice"
+    assert defaultclock.dt == 0.05 * ms
+    defaultclock.dt = step
 
 
 GATED = """
