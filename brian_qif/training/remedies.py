@@ -41,7 +41,8 @@ class NeuronClip:
                 raise ValueError(f"A limit of the slope has to be positive, not {limit}.")
         self.limits = limits
         self._owners = [
-            None if limit is None else _Owners(parameter) for parameter, limit in zip(parameters, limits, strict=True)
+            None if limit is None else NeuronOwners(parameter)
+            for parameter, limit in zip(parameters, limits, strict=True)
         ]
 
     def __call__(self, slopes):
@@ -95,7 +96,7 @@ class ActivityFloor:
             raise ValueError("The floor and the lift of the weights have to be positive.")
         self.weights, self.minimum = weights, float(minimum)
         self.lift = float(np.asarray(lift))
-        self._owners = _Owners(weights)
+        self._owners = NeuronOwners(weights)
         self._target = weights.group.target.name
 
     def find(self, parameters):
@@ -145,7 +146,7 @@ class ActivityFloor:
         }
 
 
-class _Owners:
+class NeuronOwners:
     """Which neuron each value of a parameter belongs to: for synapses, the postsynaptic one."""
 
     def __init__(self, parameter):
