@@ -128,7 +128,7 @@ def test_qif_neurons_lose_and_gain_spikes_at_the_end_alone():
     ids=["lif", "finite qif"],
 )
 def test_others_have_jumps_inside_the_trial(make, more):
-    line = random_line(make, 5, **more)
+    line = random_line(make, 9, **more)
     found = scan_line(line, -1.0, 1.0, points=21)
     inside = [change for change in found.changes if not change.at_end]
     assert len(inside) > 0
@@ -145,8 +145,8 @@ def test_delta_synapses_have_jumps_too():
         1, "dv/dt = (v*(v - 1) + 0.2)/(20*ms) : 1", threshold="v > 3", reset="v = -2", method="rk4", name="jumping"
     )
     line = small_line(neurons, [5.0, 20.0], [0.0, 4.0], on="v_post", backend="reference")
-    # The second input lifts a neuron over its threshold at once that has not spiked yet. One that has is lifted from its
-    # reset, beyond the unstable point, and spikes again: the place is where its own spike comes at 20 ms.
+    # The second input lifts a neuron that has not spiked yet over its threshold at once. One that has spiked is lifted
+    # from its reset and spikes again: the place is where its own spike comes at 20 ms.
     found = scan_line(line, 0.6, 2.0, points=8)
     inside = [change for change in found.changes if not change.at_end]
     assert len(inside) == 1 and inside[0].gained
