@@ -140,9 +140,14 @@ class GennShaped:
 
     @staticmethod
     def _replayed(plan: NetworkPlan, task: Task, values: Values) -> Values:
-        """With the spikes of neurons as generators have them, and weights of the first slot for those of all."""
+        """With the spikes of neurons as generators have them, and weights of the first slot for those of all.
+
+        Sums of slopes begin at zero by themselves: here no run goes on from another one.
+        """
         arrays = {
-            label: x for label, x in values.arrays.items() if not label.startswith("pathway") or label.endswith(" 0")
+            label: x
+            for label, x in values.arrays.items()
+            if not label.startswith("pathway") or (label.endswith(" 0") and " slope" not in label)
         }
         spikes = dict(values.spikes)
         for p in sorted(task.weights):
