@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from brian_qif.gradients.spike_gradient import SpikeGradient
-from brian_qif.plan.network_plan import SourceNode
 from brian_qif.solvers.sweeps import GrazingSpikeError
 
 # Brackets are halved until they are this part of the line, or of their own position where that is larger.
@@ -65,9 +64,7 @@ class LossLine:
         self.sample, self.values, self.direction = sample, values, direction
         plan = self.reading.plan
         self._stimuli = {self.reading.node(stimulus): (sample.times + plan.start, sample.units)}
-        self._spiking = {
-            node.name: k for k, node in enumerate(plan.nodes) if not isinstance(node, SourceNode) and node.spikes
-        }
+        self._spiking = {node.name: k for k, node in enumerate(plan.nodes) if getattr(node, "spikes", False)}
 
     def __call__(self, position: float, with_slope=True) -> Moment:
         """The network at a point."""
