@@ -39,8 +39,11 @@ train: files-are-there $(VENV)/installed-run
 files-are-there:
 	@test -z "$(strip $(DATA))" || test -n "$(TRAIN)" || { echo "There is no file NAME_train.h5 in $(DATA)."; exit 2; }
 
+# On all cores; PYTEST_WORKERS=0 runs one test after the other.
+PYTEST_WORKERS ?= auto
+
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
 # Studies of many minutes, which make test leaves out: the accuracy of trained networks on the recordings.
 test-long: $(VENV)/installed-test
