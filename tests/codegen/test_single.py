@@ -49,8 +49,8 @@ def test_all_slopes_of_a_mixed_network(delays, coincide):
 def test_slopes_by_parameters_of_each_neuron(kind):
     case = example(kind, recurrent=True, delays=True, readout=True)
     loss = CrossEntropyLoss(case.readout, label=2, weight_time=30 * ms)
-    views = [(case.neurons, "tau_m"), case.synapses.w, case.synapses.delay]
-    views[:1] = [(case.neurons, name) for name in (("tau_m", "tau_s", "v_th") if kind == "lif" else ())]
+    names = ("tau_m", "tau_s", "v_th") if kind == "lif" else ()
+    views = [*((case.neurons, name) for name in names), case.synapses.w, case.synapses.delay]
     found = [SpikeGradient(case.network, loss, views, solver=EventSolver("cpp", dtype=d))(LONG) for d in (float, "f4")]
     (value, expected), (other, slopes) = found
     assert other == pytest.approx(value, rel=1e-4)
