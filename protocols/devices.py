@@ -103,7 +103,8 @@ def cuda() -> Finding:
 def brian2cuda() -> Finding:
     """The bridge from Brian2 to CUDA."""
     version = installed_version("brian2cuda")
-    return Finding("brian2cuda", version is not None, f"{version or 'not installed'}; no solver here uses it yet")
+    detail = version or "not installed (pip install brian2cuda)"
+    return Finding("brian2cuda", version is not None, f"{detail}; no solver here uses it yet")
 
 
 def find_solvers(parts: list[Finding]) -> list[Finding]:

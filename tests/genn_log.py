@@ -9,10 +9,11 @@ import os
 import platform
 import sys
 import time
+from functools import partial
 
 import brian2
 import numpy as np
-from brian2 import BrianLogger, Network, SpikeGeneratorGroup, Synapses, ms, prefs
+from brian2 import BrianLogger, Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, mV, prefs
 
 from brian_qif import ClockSolver, SpikeFunctionLoss, SpikeGradient, __version__
 from brian_qif.codegen.genn_installation import genn_version, installed_version, what_is_missing
@@ -27,6 +28,15 @@ DURATION = 100 * ms
 BOUND = 1e-9
 # Weights in units in which a neuron of each kind spikes some times in a trial.
 DRIVE = {LIFGroup: (1.2, 0.4), QIFGroup: (2.5, 4.0)}
+
+
+CONDUCTANCES = """
+dv/dt = (E_L - v + g_e*(E_e - v) + g_i*(E_i - v))/tau_m : volt (unless refractory)
+dg_e/dt = -g_e/(5*ms) : 1
+dg_i/dt = -g_i/(10*ms) : 1
+tau_m : second (constant)
+"""
+POTENTIALS = {"E_L": -60 * mV, "E_e": 0 * mV, "E_i": -80 * mV, "V_T": -50 * mV}
 
 
 class Log:
@@ -45,12 +55,48 @@ class Log:
         self.say(f"  {what:<42} {difference:.1e}{'' if fine else '  TOO LARGE'}")
 
 
+def random_spikes(generator, size, count):
+    """Spikes in the first 80 ms, none of a neuron twice in a step."""
+    units, times = generator.integers(size, size=count), np.sort(generator.uniform(0, 80, count))
+    _, first = np.unique(np.stack([units, np.floor(times * 10)]), axis=1, return_index=True)
+    return SpikeGeneratorGroup(size, units[np.sort(first)], times[np.sort(first)] * ms)
+
+
+def conductances(device):
+    """40 inputs, and 12 neurons of a script that excite and inhibit each other, refractory for 3 ms."""
+    generator = np.random.default_rng(1)
+    stimulus = random_spikes(generator, 40, 400)
+    neurons = NeuronGroup(
+        12,
+        CONDUCTANCES,
+        threshold="v > V_T",
+        reset="v = E_L",
+        refractory=3 * ms,
+        method="exponential_euler",
+        namespace=POTENTIALS,
+    )
+    neurons.v, neurons.tau_m = -60 * mV, 20 * ms
+    parts = []
+    for source, port, condition, weight, delay in (
+        (stimulus, "g_e", "(i + j) % 3 == 0", 0.15, 0),
+        (neurons, "g_e", "i != j and i < 9", 0.03, 1),
+        (neurons, "g_i", "i != j and i >= 9", 0.2, 2),
+    ):
+        synapses = Synapses(source, neurons, "w : 1", on_pre=f"{port}_post += w", delay=delay * ms)
+        synapses.connect(condition=condition)
+        synapses.w = weight * generator.uniform(0.5, 1.5, len(synapses))
+        parts.append(synapses)
+    loss = SpikeFunctionLoss(neurons, lambda t, i: (np.sum((1 + i) * t**2), 2 * (1 + i) * t))
+    parameters = [*(synapses.w for synapses in parts), neurons.tau_m, (neurons, "V_T"), neurons.v]
+    parameters += [stimulus.spike_time, parts[1].delay]
+    names = ["input weights", "excitation", "inhibition", "tau_m", "V_T", "initial v", "input spikes", "a delay"]
+    return SpikeGradient(Network(stimulus, neurons, *parts), loss, parameters, ClockSolver(device)), neurons, names
+
+
 def two_layers(group, device):
     """20 inputs, 30 neurons and 10 that hear them 2 ms later and each other after 1.5 ms."""
     generator = np.random.default_rng(7)
-    units, times = generator.integers(20, size=160), np.sort(generator.uniform(0, 80, 160))
-    _, first = np.unique(np.stack([units, np.floor(times * 10)]), axis=1, return_index=True)
-    stimulus = SpikeGeneratorGroup(20, units[np.sort(first)], times[np.sort(first)] * ms)
+    stimulus = random_spikes(generator, 20, 160)
     hidden, output = group(30, tau_m=20 * ms, tau_s=10 * ms), group(10, tau_m=20 * ms, tau_s=10 * ms)
     weights, parts = (*DRIVE[group], 0.5), []
     for source, target, scale, delay in zip(
@@ -79,16 +125,16 @@ def timed(gradient):
     return value, slopes, seconds
 
 
-def compare_gradients(log, group):
+def compare_gradients(log, what, network):
     """Value, spikes and slopes on both devices."""
-    log.say(f"\n{group.__name__}: 20 inputs, 30 neurons, 10 recurrent ones; {DURATION} in steps of 0.1 ms")
-    (reference, same, names), (gradient, output, _) = two_layers(group, "runtime"), two_layers(group, "genn")
+    log.say(f"\n{what}; {DURATION} in steps of 0.1 ms")
+    (reference, same, names), (gradient, output, _) = network("runtime"), network("genn")
     known, others, runtime = timed(reference)
     value, slopes, seconds = timed(gradient)
     spikes, expected = gradient.trajectory.spikes[output], reference.trajectory.spikes[same]
     equal = np.array_equal(spikes.i, expected.i)
     log.good &= equal and len(spikes.i) > 0
-    log.say(f"  {len(spikes.i)} spikes of the 10 neurons, {'of the same neurons' if equal else 'OF OTHER NEURONS'}")
+    log.say(f"  {len(spikes.i)} spikes, {'of the same neurons' if equal else 'OF OTHER NEURONS'}")
     if equal:
         log.check("spike times differ by at most (s)", np.max(np.abs(np.asarray(spikes.t) - np.asarray(expected.t))))
     log.check("the loss, relative", abs(float(value) / float(known) - 1))
@@ -140,7 +186,9 @@ def main():
     log.say("Differences are from ClockSolver('runtime') with NumPy, those of slopes relative to the largest of them;")
     log.say(f"the bound is {BOUND:g}")
     for group in (LIFGroup, QIFGroup):
-        compare_gradients(log, group)
+        what = f"{group.__name__}: 20 inputs, 30 neurons, 10 recurrent ones"
+        compare_gradients(log, what, partial(two_layers, group))
+    compare_gradients(log, "Conductance-based NeuronGroup: 40 inputs, 12 recurrent neurons", conductances)
     compare_training(log)
     log.say(f"\n{'All is well' if log.good else 'THERE ARE DIFFERENCES'}, {time.perf_counter() - start:.0f} s")
     return 0 if log.good else 1

@@ -13,7 +13,7 @@ import brian2
 from brian_qif.codegen.compiler import CompilerError, find_compiler
 
 _NEWEST_BRIAN2 = (2, 5)
-GET_BRIAN2GENN = "pip install 'brian_qif[genn]' in an environment of its own with Python 3.11"
+GET_BRIAN2GENN = "pip install '.[genn]' in the folder of brian_qif, in an environment of its own with Python 3.11"
 GET_GENN = (
     "unpack https://github.com/genn-team/genn/archive/refs/tags/4.9.0.tar.gz (GeNN is on no package index) and set the "
     "environment variable GENN_PATH to that folder"

@@ -145,8 +145,8 @@ def test_many_samples_on_genn_by_programs_that_are_built_once(genn):
 
 def refused(equations, variable="I", pairs=((0,), (0,)), delay=0, reset="v = 0", **options):
     """What the device says of a pathway between neurons."""
-    neurons = NeuronGroup(2, equations, threshold="v > 1", reset=reset, name="neurons*", **options)
-    synapses = Synapses(neurons, neurons, "w : 1", on_pre=f"{variable}_post += w", name="synapses*")
+    neurons = NeuronGroup(2, equations, threshold="v > 1", reset=reset, name="qq_cells*", **options)
+    synapses = Synapses(neurons, neurons, "w : 1", on_pre=f"{variable}_post += w", name="qq_links*")
     synapses.connect(i=pairs[0], j=pairs[1])
     synapses.delay = delay * ms
     loss = SpikeFunctionLoss(neurons, lambda t, i: (np.sum(t), np.ones_like(t)))
