@@ -130,6 +130,7 @@ def _synapses(plan, k, pathway, groups, layout, clock, made: ClockObjects) -> No
         groups[pathway.target],
         Equations([weight]) if state is None else state.equations,
         on_pre=f"{variable}_post += synaptic_weight" if state is None else state.on_pre,
+        on_post=None if state is None else state.on_post,
         method="exact",
         namespace={},
         clock=clock,

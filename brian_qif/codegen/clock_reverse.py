@@ -14,7 +14,7 @@ from brian2 import Clock, Network, NeuronGroup, StateMonitor, Synapses, TimedArr
 from brian2.parsing.sympytools import sympy_to_str
 
 from brian_qif.codegen.clock_forward import ClockObjects, post_copies, pre_copies
-from brian_qif.codegen.clock_synapses import replaying_generator, stateful_synapses
+from brian_qif.codegen.clock_synapses import after_post, replaying_generator, stateful_synapses
 from brian_qif.equations.surrogate import surrogate_program, surrogate_share
 from brian_qif.equations.text import as_symbol
 from brian_qif.equations.transposed import ReverseProgram, arrival_share, arrival_slope, reverse_program
@@ -37,6 +37,11 @@ def program_of(plan: NetworkPlan, k: int, task: Task) -> ReverseProgram:
 def listening(plan: NetworkPlan, k: int) -> list[int]:
     """The pathways through which spikes of a node act."""
     return [p for p, pathway in enumerate(plan.pathways) if pathway.source == k]
+
+
+def watching(plan: NetworkPlan, k: int) -> list[int]:
+    """The pathways onto a node whose synapses its own spikes change."""
+    return [p for p, pathway in enumerate(plan.pathways) if pathway.target == k and pathway.acts_on_post]
 
 
 def loaded(plan: NetworkPlan, k: int, task: Task) -> list[str]:
@@ -84,6 +89,8 @@ def _adjoint_group(plan, k, layout: Layout, task: Task, clock, made: ClockObject
                 continue
             table = made.tables[f"arrives {p} {slot}"] = _table(f"arrives_{p}_{slot}", shape, clock)
             events[f"arrival_{p}_{slot}"] = f"{table.name}(t, i) > 0.5"
+    for p in watching(plan, k):
+        events[after_post(p)] = "spiked > 0.5"
     # The state updater's code is what matters; the equations only declare the variables that it changes.
     equations = [f"d{name}/dt = 0/second : 1" for name in adjoints] + [f"{name} : 1" for name in plain]
     group = NeuronGroup(

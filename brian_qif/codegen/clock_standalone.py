@@ -208,7 +208,7 @@ class Standalone(Runtime):
             if len(units) > rooms.get(label, 0):
                 rooms[label] = room_for(len(units))
         values = padded(values, {label: rooms.setdefault(label, room_for(0)) for label in values.spikes}, steps)
-        key = (key, tuple(rooms.items()), values.queues is None)
+        key = (key, tuple(rooms.items()), values.queues is None, prefs["devices.cpp_standalone.openmp_threads"])
 
         def known_by():
             # What is compiled in is part of what the program is known by.

@@ -65,6 +65,13 @@ def check_convergence(gradient: SpikeGradient, duration) -> ConvergenceReport:
             "A surrogate gradient is the gradient of no loss, so there is nothing to check it by."
         )
 
+    for pathway in gradient.read().plan.pathways:
+        if pathway.state is not None:
+            raise NotImplementedError(
+                f"'{pathway.name}' has synapses with a state, which no event-driven solver takes, so there is nothing "
+                "to converge to. Check the same network with static synapses, and compare slopes for dt and dt/2."
+            )
+
     def slopes(solver):
         other = SpikeGradient(gradient.network, gradient.loss, gradient.views, solver, gradient.namespace)
         return [np.ravel(np.asarray(slope, dtype=float)) for slope in other(duration)[1]]

@@ -152,6 +152,11 @@ class Pathway:
     port: int = 0
     state: object | None = None
 
+    @property
+    def acts_on_post(self) -> bool:
+        """Whether spikes of the neurons behind change the synapses."""
+        return self.state is not None and self.state.on_post is not None
+
     @cached_property
     def _layout(self):
         order = np.lexsort((np.arange(len(self.pre)), self.delays, self.pre))

@@ -93,20 +93,21 @@ def read_pathways(
     if len(pre) == 0:
         raise ValueError(f"'{synapses.name}' has no synapses: call connect() first.")
     for part in synapses._pathways:
-        if part.prepost != "pre" or part.event != "spike":
+        if part.event != "spike":
             raise NotImplementedError(
-                f"'{synapses.name}': the pathway '{part.objname}' acts on {part.prepost}synaptic "
-                f"{part.event}s; only presynaptic spikes (on_pre) are supported."
+                f"'{synapses.name}': the pathway '{part.objname}' acts on {part.prepost}synaptic {part.event}s; only "
+                "spikes are supported."
             )
-        delays = np.broadcast_to(np.array(part.variables["delay"].get_value(), dtype=float), pre.shape)
-        if np.any(delays < 0) or not np.all(np.isfinite(delays)):
-            raise ValueError(f"'{synapses.name}': a delay is negative or not finite.")
-        if with_state:
-            reading = read_synaptic(synapses, part, readings[target].state_names, namespace, start)
-            port = readings[target].state_names.index(reading.system.target) - 1
-            empty = Pathway(part.name, source, target, nodes[source].size, pre, post, np.zeros(len(pre)), delays, port)
-            yield reading.given_to(empty, nodes[target]), reading
-            continue
+    if with_state:
+        reading = read_synaptic(synapses, readings[target].state_names, namespace, start)
+        (part,) = (own for own in synapses._pathways if own.prepost == "pre")
+        port = readings[target].state_names.index(reading.system.target) - 1
+        delays, nothing = _delays(synapses, part, pre), np.zeros(len(pre))
+        empty = Pathway(part.name, source, target, nodes[source].size, pre, post, nothing, delays, port)
+        yield reading.given_to(empty, nodes[target]), reading
+        return
+    for part in synapses._pathways:
+        delays = _delays(synapses, part, pre)
         port, expression = _statement(synapses, part.code, readings[target])
         names = {symbol.name for symbol in expression.free_symbols}
         _check_names(synapses, part.code, names, namespace)
@@ -114,6 +115,13 @@ def read_pathways(
         reading = PathwayReading(synapses.name, expression, numbers, port, post)
         weights = reading.weights(nodes[target])
         yield Pathway(part.name, source, target, nodes[source].size, pre, post, weights, delays, port), reading
+
+
+def _delays(synapses: Synapses, part, pre: np.ndarray) -> np.ndarray:
+    delays = np.broadcast_to(np.array(part.variables["delay"].get_value(), dtype=float), pre.shape)
+    if np.any(delays < 0) or not np.all(np.isfinite(delays)):
+        raise ValueError(f"'{synapses.name}': a delay is negative or not finite.")
+    return delays
 
 
 def _node_index(synapses: Synapses, end: str, nodes) -> int:

@@ -26,16 +26,17 @@ LAST = "lastupdate"
 
 @dataclass(frozen=True)
 class SynapticState:
-    """What a pathway has whose synapses change by themselves and by the spikes that arrive.
+    """What a pathway has whose synapses change by themselves and by spikes.
 
-    ``equations`` and ``on_pre`` make synapses that Brian2 treats in the same way; ``numbers`` has the parameters and
-    the initial state by name, one entry or one per synapse, in SI units; ``stepped`` tells whether Brian2 takes the
-    (exact) solution at every step, and not at arrivals alone.
+    ``equations``, ``on_pre`` and ``on_post`` (None without) make synapses that Brian2 treats in the same way; ``numbers``
+    has the parameters and the initial state by name, one entry or one per synapse, in SI units; ``stepped`` tells
+    whether Brian2 takes the (exact) solution at every step, and not at spikes alone.
     """
 
     system: SynapticSystem
     equations: Equations
     on_pre: str
+    on_post: str | None
     numbers: Mapping[str, np.ndarray]
     stepped: bool
 
@@ -49,6 +50,7 @@ class SynapticReading:
     numbers: Mapping[str, np.ndarray]
     equations: Equations
     on_pre: str
+    on_post: str | None
     stepped: bool
 
     def with_numbers(self, numbers: Mapping[str, np.ndarray]) -> SynapticReading:
@@ -61,12 +63,14 @@ class SynapticReading:
             bad = np.flatnonzero(~np.isfinite(values))
             if len(bad):
                 raise ValueError(f"'{self.owner}': {name}[{bad[0]}] is {values[bad[0]]}; it must be finite.")
-        state = SynapticState(self.system, self.equations, self.on_pre, dict(self.numbers), self.stepped)
+        state = SynapticState(self.system, self.equations, self.on_pre, self.on_post, dict(self.numbers), self.stepped)
         return replace(pathway, state=state)
 
 
 def has_state(synapses: Synapses) -> bool:
     """Whether spikes change anything but the neurons behind."""
+    if any(part.prepost == "post" for part in synapses._pathways):
+        return True
     own = {*synapses.equations.parameter_names, *synapses.equations.diff_eq_names}
     codes = [part.code for part in synapses._pathways if part.prepost == "pre"]
     changed = {name for code in codes for name in own if _assigns(code, name)}
@@ -79,34 +83,56 @@ def _assigns(code: str, name: str) -> bool:
     return name in {x.strip(" +-*/") for x in left}
 
 
-def read_synaptic(synapses: Synapses, part, targets, namespace: Mapping | None, start: float) -> SynapticReading:
-    """A pathway with a state, with present parameters and values.
+def read_synaptic(synapses: Synapses, targets, namespace: Mapping | None, start: float) -> SynapticReading:
+    """Synapses with a state, with present parameters and values.
 
     Raises
     ------
     UnsupportedModelError
         For statements and equations that have no transposed, by name.
     NotImplementedError
-        For several pathways that share a state.
+        For more pathways than one on_pre and one on_post, and for an on_post that is delayed or comes first.
     """
-    if len(synapses._pathways) > 1:
-        names = ", ".join(f"'{other.objname}'" for other in synapses._pathways)
-        raise NotImplementedError(
-            f"'{synapses.name}' has several pathways ({names}) that share the state of its synapses; ClockSolver takes "
-            "one on_pre."
-        )
+    before, behind = _pathways(synapses)
     try:
-        return _read(synapses, part, targets, namespace, start)
+        return _read(synapses, before.code, None if behind is None else behind.code, targets, namespace, start)
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"'{synapses.name}': {error}") from error
 
 
-def _read(synapses: Synapses, part, targets, namespace, start: float) -> SynapticReading:
+def _pathways(synapses: Synapses):
+    """The on_pre of synapses, and their on_post or None."""
+    parts = {kind: [part for part in synapses._pathways if part.prepost == kind] for kind in ("pre", "post")}
+    if len(parts["pre"]) != 1 or len(parts["post"]) > 1:
+        names = ", ".join(f"'{part.objname}'" for part in synapses._pathways)
+        raise NotImplementedError(
+            f"'{synapses.name}' has the pathways {names}, which share the state of its synapses; ClockSolver takes one "
+            "on_pre and at most one on_post."
+        )
+    (before,), behind = parts["pre"], next(iter(parts["post"]), None)
+    if behind is not None:
+        if np.any(np.asarray(behind.variables["delay"].get_value()) != 0):
+            raise NotImplementedError(
+                f"'{synapses.name}': on_post has a delay; set synapses.{behind.objname}.delay to zero."
+            )
+        if before.order >= behind.order:
+            raise NotImplementedError(
+                f"'{synapses.name}': on_post comes before on_pre in a step; leave their order as Brian2 sets it."
+            )
+    return before, behind
+
+
+def _read(synapses: Synapses, on_pre: str, on_post: str | None, targets, namespace, start: float) -> SynapticReading:
     equations, stepped = _flow_equations(synapses)
     flowing = sorted(equations.diff_eq_names)
     all_equations = Equations([*{x.varname: x for x in [*synapses.equations.values(), *equations.values()]}.values()])
     own = sorted(all_equations.parameter_names)
-    names = {*all_equations.names, *all_equations.identifiers, *get_identifiers(part.code)}
+    names = {
+        *all_equations.names,
+        *all_equations.identifiers,
+        *get_identifiers(on_pre),
+        *get_identifiers(on_post or ""),
+    }
     check_reserved(names)
     resolved = _resolved(synapses, names, targets, namespace)
     flow = ""
@@ -116,7 +142,7 @@ def _read(synapses: Synapses, part, targets, namespace, start: float) -> Synapti
         except UnsupportedEquationsException as error:
             raise UnsupportedModelError(f"The synapses' equations are not linear: {error}") from error
     inside = subexpressions(all_equations)
-    system = read_synaptic_system(flow, part.code, flowing, own, targets, inside)
+    system = read_synaptic_system(flow, on_pre, on_post, flowing, own, targets, inside)
     units, constants = {}, {}
     for name, variable in resolved.items():
         if isinstance(variable, Constant) and name not in synapses.variables:
@@ -130,7 +156,7 @@ def _read(synapses: Synapses, part, targets, namespace, start: float) -> Synapti
         numbers[LAST] = np.array(synapses.variables[LAST].get_value(), dtype=float) - start
     declared = [SingleEquation(PARAMETER, name, x.dim, flags=["constant"]) for name, x in sorted(constants.items())]
     plain = [_not_shared(equation) for equation in all_equations.values()]
-    return SynapticReading(synapses.name, system, numbers, Equations([*plain, *declared]), part.code, stepped)
+    return SynapticReading(synapses.name, system, numbers, Equations([*plain, *declared]), on_pre, on_post, stepped)
 
 
 def _flow_equations(synapses: Synapses) -> tuple[Equations, bool]:

@@ -73,7 +73,7 @@ class Arrivals:
 
         total = take_back(pathway, found, by_amount, by_time, carried)
         for b, one in enumerate(slopes):
-            mine = (sample == b) & (arriving.step < self.steps)
+            mine = (sample == b) & (arriving.step < self.steps) & ~arriving.post
             if p in wanted.delays:
                 np.add.at(one.delays[p], synapse[mine], total[mine])
             if pathway.source in wanted.spike_times:

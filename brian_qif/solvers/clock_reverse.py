@@ -88,11 +88,13 @@ class ReverseValues:
             values.queues[label] = on_their_way(pre, delays, self._backwards(spikes, chunk), 0)
 
     def synaptic(self, p: int, chunk: Chunk) -> Found:
-        """What the arrivals of a chunk found."""
+        """What the events at the synapses of a pathway found in a chunk."""
         pathway, (segment, stop) = self.plan.pathways[p], self._stop_before(chunk)
         late = delay_steps(self.plan, p)
         spikes = [self._spikes_of(pathway.source, history) for history in self.histories]
-        arriving = arrivals_of(pathway, late, spikes, self.last)
+        watched = self.histories if pathway.acts_on_post else []
+        behind = [self._spikes_of(pathway.target, history) for history in watched]
+        arriving = arrivals_of(pathway, late, spikes, behind, self.last)
         arriving = arriving.select((arriving.step >= segment) & (arriving.step <= chunk.top))
         start = {
             name.removeprefix(f"pathway {p} "): x for name, x in stop.arrays.items() if name.startswith(f"pathway {p} ")

@@ -249,16 +249,18 @@ class ClockNetwork:
         return replace(new_task(self.plan, seeded, wanted, slots, self.surrogate), arrivals=room)
 
     def _room(self, p: int, histories) -> int:
-        """The largest number of arrivals at a synapse with a state, and then up to the next power of two."""
+        """The largest number of events at a synapse with a state, and then up to the next power of two."""
         pathway = self.plan.pathways[p]
         if pathway.state is None:
             return 1
-        units = [
-            history.nodes[pathway.source].units if pathway.source in self.clocked else history.given[pathway.source][1]
-            for history in histories
-        ]
-        most = max((int(np.max(np.bincount(x), initial=0)) for x in units), default=0)
-        return 1 << int(most).bit_length()
+
+        def most(k: int, history: ClockHistory) -> int:
+            units = history.nodes[k].units if k in self.clocked else history.given[k][1]
+            return int(np.max(np.bincount(units), initial=0))
+
+        ends = [pathway.source, *([pathway.target] if pathway.acts_on_post else [])]
+        room = max((sum(most(k, history) for k in ends) for history in histories), default=0)
+        return 1 << room.bit_length()
 
     def _all_seeded(self, now: list[set[str]]) -> tuple[tuple[str, ...], ...]:
         seen = self.device.seen.setdefault((self.key, "seeded"), [set() for _ in now])

@@ -128,7 +128,7 @@ def structure(plan: NetworkPlan) -> str:
 
 
 def _synaptic_text(state) -> list | None:
-    return None if state is None else [_equations_text(state.equations), state.on_pre]
+    return None if state is None else [_equations_text(state.equations), state.on_pre, state.on_post]
 
 
 def _equations_text(equations) -> list:

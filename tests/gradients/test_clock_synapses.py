@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, StateMonitor, Synapses, defaultclock, ms, prefs
-from scipy.optimize import brentq
 
-from brian_qif import ClockSolver, EventSolver, SpikeFunctionLoss, SpikeGradient, StateLoss
+from brian_qif import ClockSolver, EventSolver, SpikeFunctionLoss, SpikeGradient, StateLoss, check_gradient
 from brian_qif.codegen.compiler import CompilerError, find_compiler
 from brian_qif.gradients.batch import BatchGradient
 from brian_qif.training.datasets import SpikeSample
+from tests.plasticity import TwoNeurons, difference_slopes
 
 NEURON = "dv/dt = (-v + I)/tau_m : 1\ndI/dt = -I/tau_s : 1"
 CONSTANTS = {"tau_m": 20 * ms, "tau_s": 5 * ms, "tau_d": 60 * ms}
@@ -124,58 +124,24 @@ def test_a_network_that_has_run_goes_on():
 
 # -- through spikes ------------------------------------------------------------------------------------------------
 
-TAU_M, TAU_S, TAU_D = 20.0, 5.0, 60.0  # ms
 INPUTS = np.arange(10) % 2, np.array([1.03, 2.51, 6.07, 8.83, 12.41, 14.2, 18.9, 20.33, 26.1, 31.7])
 
 
-class Oracle:
-    """Two LIF neurons with plastic synapses from two inputs and to each other, from event to event (ms)."""
+class Oracle(TwoNeurons):
+    """Short-term plasticity at all synapses, from event to event (ms)."""
 
     def __init__(self, w, tau_f, use, loop_w, late):
-        self.w, self.tau_f, self.use, self.loop_w, self.late = w, tau_f, use, loop_w, late
+        super().__init__(INPUTS, late)
+        self.w, self.tau_f, self.use = np.append(w, loop_w), tau_f, use
+        self.x, self.u = np.ones(6), np.full(6, 0.1)
 
-    def spikes(self, duration):
-        state, now, found = np.zeros((2, 2)), 0.0, []
-        queue = [(t, 0, unit) for unit, t in zip(*INPUTS, strict=True)]
-        x, u, last = [np.ones(4), np.ones(2)], [np.full(4, 0.1), np.full(2, 0.1)], [np.zeros(4), np.zeros(2)]
-        while True:
-            queue.sort()
-            until = min(queue[0][0], duration) if queue else duration
-            crossing = [self.crossing(state[:, n], until - now) for n in range(2)]
-            first = int(np.argmin(crossing))
-            if crossing[first] < np.inf:
-                state = self.flow(state, crossing[first])
-                now += crossing[first]
-                state[0, first] = 0
-                found.append((now, first))
-                queue.append((now + self.late, 1, first))
-                continue
-            state, now = self.flow(state, until - now), until
-            if now == duration:
-                return np.array(found)
-            _, kind, unit = queue.pop(0)
-            # Synapse 2*unit + n of the inputs ends at neuron n; that of neuron n in the loop at the other.
-            for s, n in [(2 * unit, 0), (2 * unit + 1, 1)] if kind == 0 else [(unit, 1 - unit)]:
-                age = now - last[kind][s]
-                x[kind][s] = 1 + (x[kind][s] - 1) * np.exp(-age / TAU_D)
-                u[kind][s] *= np.exp(-age / self.tau_f)
-                u[kind][s] += self.use * (1 - u[kind][s])
-                state[1, n] += (self.w if kind == 0 else self.loop_w)[s] * u[kind][s] * x[kind][s]
-                x[kind][s] -= u[kind][s] * x[kind][s]
-                last[kind][s] = now
-
-    @staticmethod
-    def flow(state, t):
-        slow, fast = np.exp(-t / TAU_M), np.exp(-t / TAU_S)
-        return np.array([state[0] * slow + state[1] * TAU_S / (TAU_M - TAU_S) * (slow - fast), state[1] * fast])
-
-    def crossing(self, state, length):
-        """The first time at which v is 1, on a grid much finer than anything that happens, and then by bisection."""
-        grid = np.linspace(0, length, 2 + int(length / 0.02))
-        above = np.flatnonzero(self.flow(state[:, None] * np.ones(len(grid)), grid)[0] >= 1)
-        if len(above) == 0:
-            return np.inf
-        return brentq(lambda t: self.flow(state, t)[0] - 1, grid[above[0] - 1], grid[above[0]], xtol=1e-14, rtol=1e-15)
+    def arrive(self, s, age):
+        self.x[s] = 1 + (self.x[s] - 1) * np.exp(-age / 60.0)
+        self.u[s] *= np.exp(-age / self.tau_f)
+        self.u[s] += self.use * (1 - self.u[s])
+        used = self.u[s] * self.x[s]
+        self.x[s] -= used
+        return self.w[s] * used
 
 
 POINT = {"w": [10.5, 9.1, 7.8, 11.9], "tau_f": [40.0], "use": [0.35], "loop_w": [3.4, 2.6]}
@@ -190,13 +156,8 @@ def oracle_slopes(duration, delay):
         return np.sum(spikes[:, 0] ** 2), len(spikes)
 
     x = np.append(np.concatenate(list(POINT.values())), delay)
-    slopes = []
-    for place in range(len(x)):
-        h = 1e-4 * x * (np.arange(len(x)) == place)
-        values, counts = zip(*(value(x + share * h) for share in (-1, -0.5, 0.5, 1)), strict=True)
-        assert len(set(counts)) == 1
-        slopes.append((8 * (values[2] - values[1]) - (values[3] - values[0])) / (6 * h[place]))
-    return np.array(slopes), value(x)[1]
+    count = value(x)[1]
+    return difference_slopes(value, x, count), count
 
 
 def spiking_gradient(solver, delay=2.2, both=False):
@@ -325,7 +286,6 @@ REFUSED = {
         "are stepped by 'euler'; mark them (event-driven)",
     ),
     "not linear": (dict(model="dx/dt = -x**2/tau_d : 1 (event-driven)", on_pre="I_post += x"), "are not linear"),
-    "on_post": (dict(model="w : 1", on_pre="I_post += w; w *= 0.9", on_post="w += 0.1"), "several pathways"),
     "two targets": (dict(model="w : 1", on_pre="I_post += w; v_post += w"), "Two statements of on_pre"),
     "a state of a neuron": (dict(model="w : 1", on_pre="I_post += w*v_post; w *= 2"), "reads 'v_post'"),
     "no target": (dict(model="w : 1", on_pre="w *= 2"), "No statement of on_pre adds"),
@@ -350,6 +310,14 @@ def test_other_solvers_and_surrogates_refuse_a_state():
         EventSolver(numeric=True).simulate(gradient.network, 10 * ms, namespace={})
     with pytest.raises(NotImplementedError, match="not carried back through synapses with a state"):
         SpikeGradient(gradient.network, gradient.loss, gradient.views, ClockSolver(surrogate="sigmoid"), namespace={})
+
+
+def test_there_is_nothing_to_check_a_state_by():
+    gradient, _, _ = silent_gradient("short-term plasticity")
+    with pytest.raises(
+        NotImplementedError, match="so there is nothing to converge to"
+    ):
+        check_gradient(gradient, 20 * ms)
 
 
 def test_two_spikes_in_a_step_are_refused():

@@ -162,10 +162,6 @@ REFUSED = {
         "The reverse pass has a variable 'by_hand' of its own",
     ),
     "a step within the step": (dict(method="gsl"), "takes steps of its own"),
-    "a postsynaptic event": (
-        dict(synapses={"model": "w : 1", "on_post": "w += 0.1"}),
-        "only presynaptic spikes (on_pre) are supported",
-    ),
 }
 
 
