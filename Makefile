@@ -6,7 +6,7 @@ RESULTS ?= results
 TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
 TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 
-.PHONY: help train files-are-there test test-long test-cuda sanitize genn-log docs lint clean
+.PHONY: help train files-are-there test test-long test-cuda sanitize genn-log device-table docs lint clean
 
 help:
 	@echo "make train               train LIF and QIF on the synthetic digits of the package, results in results/"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-cuda           compile the arithmetic of single neurons for CUDA (fetches nvcc, 300 MB; no GPU needed)"
 	@echo "make sanitize            tests of generated code under the sanitizers of g++"
 	@echo "make genn-log            check the device genn against runtime mode and print a log (Python 3.11, GENN_PATH set)"
+	@echo "make device-table        run every feature of the clock-driven solver on every device, and write the table of the docs"
 	@echo "make docs                build the documentation, executing its pages, into docs/_build/html"
 	@echo "make lint                check style"
 	@echo "make clean               remove the virtual environment and everything built"
@@ -62,6 +63,9 @@ sanitize: $(VENV)/installed-test
 genn-log:
 	@$(MAKE) --no-print-directory VENV=.venv-genn .venv-genn/installed-genn
 	@.venv-genn/bin/python -m tests.genn_log
+
+device-table: $(VENV)/installed-test
+	$(BIN)/python -m tests.device_table
 
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html

@@ -314,9 +314,7 @@ def test_other_solvers_and_surrogates_refuse_a_state():
 
 def test_there_is_nothing_to_check_a_state_by():
     gradient, _, _ = silent_gradient("short-term plasticity")
-    with pytest.raises(
-        NotImplementedError, match="so there is nothing to converge to"
-    ):
+    with pytest.raises(NotImplementedError, match="so there is nothing to converge to"):
         check_gradient(gradient, 20 * ms)
 
 
