@@ -28,9 +28,9 @@ LAST = "lastupdate"
 class SynapticState:
     """What a pathway has whose synapses change by themselves and by spikes.
 
-    ``equations``, ``on_pre`` and ``on_post`` (None without) make synapses that Brian2 treats in the same way; ``numbers``
-    has the parameters and the initial state by name, one entry or one per synapse, in SI units; ``stepped`` tells
-    whether Brian2 takes the (exact) solution at every step, and not at spikes alone.
+    ``equations``, ``on_pre`` and ``on_post`` (None without) make synapses that Brian2 treats in the same way;
+    ``numbers`` has the parameters and the initial state by name, one entry or one per synapse, in SI units; ``stepped``
+    tells whether Brian2 takes the (exact) solution at every step, and not at spikes alone.
     """
 
     system: SynapticSystem

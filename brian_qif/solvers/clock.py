@@ -45,9 +45,9 @@ class ClockSolver(NetworkSolver):
     Supported are every `NeuronGroup` with smooth equations and one of Brian2's state updaters (exact,
     exponential_euler, euler, rk2, rk4, heun), with one comparison as its threshold, any statements on its state
     variables as its reset, and a refractory period of any length; `SpikeGeneratorGroup`; and `Synapses` that add a
-    weight to a state variable, with any delays, and may have variables of their own that on_pre and on_post change and that
-    follow linear equations. All on one clock. Trials too long for the preference `brian_qif.trajectory_memory`
-    are computed in segments.
+    weight to a state variable, with any delays, and may have variables of their own that on_pre and on_post change and
+    that follow linear equations. All on one clock. Trials too long for the preference `brian_qif.trajectory_memory` are
+    computed in segments.
 
     Between spikes, slopes are those of the map that Brian2 computes, up to rounding. Through a spike they are those of
     the limit of small steps: the spike is placed inside its step by interpolation, and reset and synapses act as at
