@@ -73,6 +73,7 @@ def measure(device: str) -> str:
 def measure_steps(device: str) -> str:
     gradient, stimulus = gradient_on(device)
     batch, optimiser, values = BatchGradient(gradient, stimulus), Adam(learning_rate=1e-4), gradient.values()
+    optimiser.prepare([value.shape for value in values])
     data = [SpikeSample(*pair, k, 0) for k, own in enumerate(samples(0)) for pair in own.values()]
     bare, spent, run = [], [], subprocess.run
 
