@@ -63,6 +63,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         "time constant": (recipe.time_constant_rate * second, None, (1 * ms, None)),
     }
     rates, clips, bounds = map(list, zip(*[steps[role] for role in classifier.roles], strict=True))
+    levels = {"minimum": recipe.floor, "lift": recipe.lift, "maximum": recipe.ceiling or math.inf}
     layers = [classifier.input_synapses, *[layer.synapses for layer in classifier.deeper]]
     return Trainer(
         classifier.network,
@@ -76,7 +77,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         seed=seed,
         threads=threads,
         clip=clips,
-        floor=[ActivityFloor(synapses.w, minimum=recipe.floor, lift=recipe.lift) for synapses in layers],
+        floor=[ActivityFloor(synapses.w, **levels) for synapses in layers],
         schedule=CosineSchedule(),
         augmentation=SpikeAugmentation(sizes[0], recipe.shift, recipe.stretch, recipe.jitter),
         namespace={},

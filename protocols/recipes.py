@@ -33,6 +33,8 @@ class Recipe:
         The share of itself that a weight loses per step.
     floor, lift : float
         Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step.
+    ceiling : float
+        Hidden neurons above so many spikes per sample have ``lift`` subtracted from all their input weights; 0: none.
     shift, stretch, jitter : int, float, float
         Augmentation of the training samples, see `SpikeAugmentation`.
     batch_size : int
@@ -65,6 +67,7 @@ class Recipe:
     weight_decay: float = 0.0
     floor: float = 1.0
     lift: float = 0.02
+    ceiling: float = 0.0
     shift: int = 0
     stretch: float = 0.0
     jitter: float = 6.0
@@ -92,6 +95,7 @@ REMEDIES = {
 }
 REGULARISERS = {
     "weight_decay": "weights decay at every step",
+    "ceiling": "input weights of hidden neurons above a ceiling of activity are lowered",
     "shift": "training samples are shifted along the inputs",
     "stretch": "training samples are stretched in time",
     "jitter": "single spikes of training samples move to neighbouring inputs",

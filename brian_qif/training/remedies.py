@@ -60,11 +60,12 @@ class NeuronClip:
 
 
 class ActivityFloor:
-    """Raises all incoming weights of neurons that hardly fire.
+    """Raises all incoming weights of neurons that hardly fire, and lowers those of neurons that fire too much.
 
     An exact gradient knows nothing of spikes that are missing, so a neuron that fell silent gets slopes of zero and
     stays silent. After each mini-batch, this adds a constant to every incoming weight of the neurons whose mean
-    number of spikes per sample is below a floor.
+    number of spikes per sample is below a floor. A ceiling regularises firing rates from above in the same way: a
+    number of spikes has no derivative by which a loss could do so.
 
     Parameters
     ----------
@@ -74,6 +75,8 @@ class ActivityFloor:
         The floor: mean number of spikes per neuron and sample.
     lift : float or Quantity
         What a mini-batch adds to each weight, in the unit of the weight, times the schedule's factor.
+    maximum : float
+        The ceiling: above it, ``lift`` is subtracted. There is none by default.
 
     Raises
     ------
@@ -82,10 +85,10 @@ class ActivityFloor:
     DimensionMismatchError
         If the lift has another unit than the weights.
     ValueError
-        If the floor or the lift is not positive.
+        If the floor or the lift is not positive, or the ceiling is not above the floor.
     """
 
-    def __init__(self, weights, minimum=1.0, lift=0.01):
+    def __init__(self, weights, minimum=1.0, lift=0.01, maximum=np.inf):
         if not isinstance(getattr(weights, "group", None), Synapses):
             raise TypeError("The weights have to be a variable of synapses, such as synapses.w.")
         if get_dimensions(lift) != weights.dim:
@@ -94,7 +97,9 @@ class ActivityFloor:
             )
         if not (minimum > 0 and float(np.asarray(lift)) > 0):
             raise ValueError("The floor and the lift of the weights have to be positive.")
-        self.weights, self.minimum = weights, float(minimum)
+        if not maximum > minimum:
+            raise ValueError(f"The ceiling of activity has to be above the floor, {minimum}; it is {maximum}.")
+        self.weights, self.minimum, self.maximum = weights, float(minimum), float(maximum)
         self.lift = float(np.asarray(lift))
         self._owners = NeuronOwners(weights)
         self._target = weights.group.target.name
@@ -113,7 +118,7 @@ class ActivityFloor:
         raise ValueError(f"The floor of activity lifts {_label(self.weights)}, which is not among the parameters.")
 
     def __call__(self, weights, spike_counts, factor=1.0):
-        """The weights after the lift.
+        """The weights after the lift, or the fall.
 
         Parameters
         ----------
@@ -127,23 +132,25 @@ class ActivityFloor:
         Returns
         -------
         weights : numpy.ndarray
-            A new array where any neuron was below the floor.
+            A new array where any neuron was below the floor or above the ceiling.
         lifted : int
-            The number of neurons that were.
+            The number of neurons below the floor.
         """
-        low = spike_counts[self._target].mean(axis=0) < self.minimum
-        if not low.any():
+        activity = spike_counts[self._target].mean(axis=0)
+        low, high = activity < self.minimum, activity > self.maximum
+        if not (low | high).any():
             return weights, 0
-        return weights + self._owners.spread(factor * self.lift * low), int(low.sum())
+        return weights + self._owners.spread(factor * self.lift * (low.astype(float) - high)), int(low.sum())
 
     def settings(self):
         """The settings as plain text and numbers, for a record of the run."""
-        return {
+        settings = {
             "name": type(self).__name__,
             "weights": _label(self.weights),
             "minimum": self.minimum,
             "lift": self.lift,
         }
+        return settings if np.isinf(self.maximum) else {**settings, "maximum": self.maximum}
 
 
 class NeuronOwners:

@@ -67,6 +67,16 @@ def test_floor_raises_the_weights_of_quiet_neurons(dense):
     np.testing.assert_allclose(weights - start, np.where(post == 0, 1e-3, 0.0), atol=1e-15)
 
 
+def test_ceiling_lowers_the_weights_of_busy_neurons():
+    synapses = make_synapses(dense=False, unit="volt")
+    floor = ActivityFloor(synapses.w, minimum=1.0, lift=2 * mV, maximum=6.0)
+    counts = np.array([[0, 5, 9], [1, 5, 4]])
+    weights, lifted = floor(np.zeros(len(synapses)), {synapses.target.name: counts}, factor=0.5)
+    assert lifted == 1
+    assert np.array_equal(weights, np.array([1e-3, 0.0, -1e-3])[synapses.j[:]])
+    assert floor.settings()["maximum"] == 6.0
+
+
 def test_floor_without_quiet_neurons_changes_nothing():
     synapses = make_synapses(dense=True)
     weights = np.ones(12)
@@ -89,5 +99,7 @@ def test_floors_that_make_no_sense():
         ActivityFloor(synapses.w, lift=1 * ms)
     with pytest.raises(ValueError, match="have to be positive"):
         ActivityFloor(synapses.w, lift=-1 * mV)
+    with pytest.raises(ValueError, match="ceiling of activity has to be above the floor, 1.0; it is 0.5"):
+        ActivityFloor(synapses.w, lift=1 * mV, maximum=0.5)
     with pytest.raises(TypeError, match="variable of synapses, such as synapses.w"):
         ActivityFloor(synapses.target.I, lift=1 * volt)
