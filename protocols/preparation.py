@@ -10,7 +10,7 @@ from brian2 import ms, second
 from brian_qif.protocols.networks import layer_mark
 from brian_qif.protocols.trained_network import classifier_of
 from brian_qif.training.augmentation import SpikeAugmentation
-from brian_qif.training.encoding import SpikeEncoding
+from brian_qif.training.encoding import AugmentationBeforeTaps, SpikeEncoding
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
 from brian_qif.training.optimisers import Adam
 from brian_qif.training.remedies import ActivityFloor
@@ -23,7 +23,15 @@ _OUTPUT_SPIKES = 1.5
 
 def encoding_of(recipe, inputs):
     """How a recipe brings spike trains of a number of channels to the input neurons."""
-    return SpikeEncoding(inputs, recipe.merge, recipe.time_step, recipe.virtual_times)
+    taps = {"taps": recipe.taps, "tap_delay": recipe.tap_delay}
+    return SpikeEncoding(inputs, recipe.merge, recipe.time_step, recipe.virtual_times, **taps)
+
+
+def augmentation_of(recipe, inputs):
+    """What a recipe changes of the samples that a number of input neurons get."""
+    encoding = SpikeEncoding(inputs // recipe.taps, taps=recipe.taps, tap_delay=recipe.tap_delay)
+    augmentation = SpikeAugmentation(encoding.n_channels, recipe.shift, recipe.stretch, recipe.jitter)
+    return augmentation if recipe.taps == 1 else AugmentationBeforeTaps(augmentation, encoding)
 
 
 def trial_duration(samples):
@@ -79,7 +87,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         clip=clips,
         floor=[ActivityFloor(synapses.w, **levels) for synapses in layers],
         schedule=CosineSchedule(),
-        augmentation=SpikeAugmentation(sizes[0], recipe.shift, recipe.stretch, recipe.jitter),
+        augmentation=augmentation_of(recipe, sizes[0]),
         namespace={},
     )
 
@@ -123,8 +131,12 @@ def _draw_all(generator, sizes, recipe):
     """Weights before they are scaled, by the name of the parameter."""
     inputs, hidden, classes = sizes
     layers = (hidden,) if np.ndim(hidden) == 0 else tuple(hidden)
+    channels, prior = inputs // recipe.taps, (recipe.input_mean, recipe.smoothing)
     drawn = {
-        "input_synapses_w": draw_weights(generator, inputs, layers[0], recipe.input_mean, recipe.smoothing) / inputs,
+        "input_synapses_w": np.concatenate(
+            [draw_weights(generator, channels, layers[0], *prior) for _ in range(recipe.taps)]
+        )
+        / inputs,
         "output_synapses_w": draw_weights(generator, layers[-1], classes) * recipe.output_scale / math.sqrt(layers[-1]),
     }
     for k, size in enumerate(layers):

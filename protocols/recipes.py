@@ -47,7 +47,7 @@ class Recipe:
     delay_rate, time_constant_rate : float
         Adam's step sizes, in seconds, for the delays of the synapses onto the readout and for the time constants of a
         leaky one; 0 leaves them as they are, delays at zero. Learned delays begin at 5 ms.
-    merge, time_step, virtual_times : int, float, int
+    merge, time_step, virtual_times, taps, tap_delay : int, float, int, int, float
         How spike trains are brought to the input neurons, see `SpikeEncoding`.
     """
 
@@ -79,6 +79,8 @@ class Recipe:
     merge: int = 1
     time_step: float = 0.0
     virtual_times: int = 0
+    taps: int = 1
+    tap_delay: float = 0.0
 
 
 RECIPES = {

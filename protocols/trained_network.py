@@ -247,7 +247,7 @@ def load_network(run, trials=1):
     folder, settings = Path(run), read_settings(run)
     arrays, description = read_checkpoint(folder / "checkpoint.npz")
     recipe = recipe_in(settings)
-    inputs = SpikeEncoding(settings["inputs"], recipe.merge).n_inputs
+    inputs = SpikeEncoding(settings["inputs"], recipe.merge, taps=recipe.taps, tap_delay=recipe.tap_delay).n_inputs
     sizes = inputs, settings["hidden"], settings["classes"]
     duration = float(description["settings"]["duration"])
     classifier = classifier_of(settings["neuron"], sizes, recipe, settings["recurrent"], trials)

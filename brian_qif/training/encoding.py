@@ -1,7 +1,8 @@
-"""How spike trains are brought to the input neurons: as they are, with fewer neurons, on fewer times."""
+"""How spike trains are brought to the input neurons: as they are, with fewer neurons, on fewer times, or delayed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +31,10 @@ class SpikeEncoding:
         are binned; those outside are left out. 0 leaves times as they are.
     virtual_span : float
         Over how many seconds the virtual times are spread.
+    taps, tap_delay : int, float
+        Tapped delay lines: every channel has so many input neurons, and each gets the spikes ``tap_delay`` seconds
+        after the one before. What hidden neurons hear at one time so spans ``(taps - 1)*tap_delay`` of the sample, as
+        with synapses of several fixed delays. Input neuron ``k*n + c`` is tap k of channel c of n.
 
     Raises
     ------
@@ -42,6 +47,8 @@ class SpikeEncoding:
     time_step: float = 0.0
     virtual_times: int = 0
     virtual_span: float = 0.1
+    taps: int = 1
+    tap_delay: float = 0.0
 
     def __post_init__(self):
         if self.n_units < 1 or not 1 <= self.merge <= self.n_units:
@@ -53,20 +60,31 @@ class SpikeEncoding:
             )
         if self.time_step > 0 and self.virtual_times > 0:
             raise ValueError("Times are put on a grid (time_step) or made virtual (virtual_times), not both.")
+        if self.taps < 1 or (self.taps > 1 and not self.tap_delay > 0):
+            raise ValueError(
+                "A delay line has at least one tap, and several come one positive tap_delay after the other; they are "
+                f"{self.taps} and {self.tap_delay} s."
+            )
 
     @property
     def n_inputs(self) -> int:
         """The number of input neurons."""
+        return self.taps * self.n_channels
+
+    @property
+    def n_channels(self) -> int:
+        """The number of channels after merging."""
         return -(-self.n_units // self.merge)
 
     @property
     def changes(self) -> bool:
         """Whether samples are anything but passed on."""
-        return self.merge > 1 or self.time_step > 0 or self.virtual_times > 0
+        return self.merge > 1 or self.time_step > 0 or self.virtual_times > 0 or self.taps > 1
 
     def duration_of(self, seconds: float) -> float:
         """When the last spike may come, from when it did in the recorded samples."""
-        return self.virtual_span if self.virtual_times else seconds + self.time_step / 2
+        last = self.virtual_span if self.virtual_times else seconds + self.time_step / 2
+        return last + (self.taps - 1) * self.tap_delay
 
     def __call__(self, sample):
         """The encoded copy of a sample.
@@ -93,4 +111,39 @@ class SpikeEncoding:
         elif self.time_step:
             times = (np.floor(times / self.time_step) + 0.5) * self.time_step
         order = np.lexsort((units, times))
+        return self.tapped(replace(sample, times=times[order], units=units[order]))
+
+    def tapped(self, sample):
+        """The spikes of all taps, from those of the channels after merging."""
+        if self.taps == 1:
+            return sample
+        taps = np.arange(self.taps)[:, None]
+        times = (sample.times + self.tap_delay * taps).ravel()
+        units = (sample.units + self.n_channels * taps).ravel()
+        order = np.lexsort((units, times))
         return replace(sample, times=times[order], units=units[order])
+
+    def first_tap(self, sample):
+        """The spikes of the channels after merging, from those of all taps."""
+        own = sample.units < self.n_channels
+        return sample if self.taps == 1 else replace(sample, times=sample.times[own], units=sample.units[own])
+
+
+@dataclass(frozen=True)
+class AugmentationBeforeTaps:
+    """Changes what goes into delay lines: all taps carry the same changed spikes.
+
+    Parameters
+    ----------
+    augmentation : callable
+        ``augmentation(sample, generator)``, such as `SpikeAugmentation` for the channels after merging.
+    encoding : SpikeEncoding
+        Whose taps the samples come from.
+    """
+
+    augmentation: Callable
+    encoding: SpikeEncoding
+
+    def __call__(self, sample, generator):
+        """A changed copy of an encoded sample."""
+        return self.encoding.tapped(self.augmentation(self.encoding.first_tap(sample), generator))

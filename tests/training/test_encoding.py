@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.datasets import SpikeSample
-from brian_qif.training.encoding import SpikeEncoding
+from brian_qif.training.encoding import AugmentationBeforeTaps, SpikeEncoding
 
 
 def sample(times, units):
@@ -42,6 +43,31 @@ def test_virtual_times_keep_every_spike_between_the_quantiles():
     assert counts.min() > 30  # uniform times stay uniform
 
 
+def test_every_tap_of_a_delay_line_has_the_spikes_later():
+    encoding = SpikeEncoding(6, merge=2, taps=3, tap_delay=0.1)
+    found = encoding(sample([0.01, 0.15], [5, 0]))
+    assert encoding.n_inputs == 9 and encoding.n_channels == 3
+    assert found.times == pytest.approx([0.01, 0.11, 0.15, 0.21, 0.25, 0.35])
+    assert found.units.tolist() == [2, 5, 0, 8, 3, 6]
+    first = encoding.first_tap(found)
+    assert first.times.tolist() == [0.01, 0.15] and first.units.tolist() == [2, 0]
+    assert encoding.duration_of(0.15) == pytest.approx(0.35)
+
+
+def test_taps_carry_the_same_changed_spikes():
+    generator = np.random.default_rng(0)
+    encoding = SpikeEncoding(20, taps=2, tap_delay=0.05)
+    given = encoding(sample(np.sort(generator.uniform(0, 0.5, 200)), generator.integers(0, 20, 200)))
+    changed = AugmentationBeforeTaps(SpikeAugmentation(20, shift=3, stretch=0.1, jitter=1.0), encoding)(
+        given, generator
+    )
+    late = changed.units >= 20
+    order = np.lexsort((changed.units[late], changed.times[late]))
+    assert changed.units[late][order] - 20 == pytest.approx(changed.units[~late])
+    assert changed.times[late][order] - 0.05 == pytest.approx(changed.times[~late])
+    assert np.sum(late) < 200 and np.all(np.diff(changed.times) >= 0)
+
+
 @pytest.mark.parametrize("times", [[], [0.3], [0.3, 0.3]])
 def test_samples_with_hardly_a_spike(times):
     found = SpikeEncoding(4, virtual_times=4)(sample(times, [1] * len(times)))
@@ -57,6 +83,8 @@ def test_samples_with_hardly_a_spike(times):
         ({"virtual_times": -1}, "at least 0"),
         ({"virtual_times": 4, "time_step": 0.1}, "not both"),
         ({"virtual_span": 0.0}, "positive"),
+        ({"taps": 0}, "at least one tap"),
+        ({"taps": 3}, "positive tap_delay"),
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong, text):
