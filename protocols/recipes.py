@@ -83,11 +83,25 @@ class Recipe:
     tap_delay: float = 0.0
 
 
+# How both models hear: 70 channels, each with four taps that span a quarter of a second.
+_HEARING = {
+    "merge": 10,
+    "time_step": 1e-3,
+    "taps": 4,
+    "tap_delay": 80e-3,
+    "input_mean": 0.3,
+    "smoothing": 1.0,
+    "lift": 0.05,
+    "shift": 1,
+    "stretch": 0.1,
+    "jitter": 0.6,
+    "weight_time": 0.3,
+    "learning_rate": 2e-2,
+    "readout_learning_rate": 5e-2,
+}
 RECIPES = {
-    "lif": Recipe(tau_m=20e-3, learning_rate=6e-3, readout_learning_rate=3e-2, clip=10.0),
-    "qif": Recipe(
-        tau_m=6e-3, learning_rate=6e-3, readout_learning_rate=5e-2, clip=3.0, gain=20.0, shift=8, stretch=0.1
-    ),
+    "lif": Recipe(tau_m=20e-3, clip=10.0, initial_spikes=8.0, **_HEARING),
+    "qif": Recipe(tau_m=10e-3, clip=3.0, initial_spikes=5.0, **_HEARING),
 }
 
 REMEDIES = {
@@ -107,11 +121,32 @@ REGULARISERS = {
 _CHANNELS = 700  # for which the recipes were chosen
 
 
+def relative_sizes(inputs):
+    """What a number of channels is to those of the recipes, and how their encoding follows.
+
+    Parameters
+    ----------
+    inputs : int
+        The number of channels.
+
+    Returns
+    -------
+    width, merged : float
+        The ratio of the numbers of channels, and of those after merging.
+    merge : int
+        How many channels are merged into one.
+    """
+    width, usual = inputs / _CHANNELS, _HEARING["merge"]
+    merge = max(1, round(usual * width))
+    return width, inputs / merge / (_CHANNELS / usual), merge
+
+
 def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS):
     """The recipe of a model of neuron, with another batch size or step size where one is given.
 
-    The recipes are for 700 inputs. Of fewer, that stand for every so many-th of 700, each is as wide as several and its
-    weights are larger: widths are scaled down, and steps of the input weights up, in proportion.
+    The recipes are for 700 channels. Of fewer, that stand for every so many-th of 700, there are fewer spikes and the
+    weights are larger: steps of the input weights are scaled up in proportion. Fewer are merged into one, and widths
+    are scaled down as far as there are fewer then, too.
 
     Parameters
     ----------
@@ -122,7 +157,7 @@ def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS):
     learning_rate : float, optional
         Adam's step size for the input weights; that of the readout's keeps its ratio to it.
     inputs : int
-        The number of input neurons.
+        The number of channels.
 
     Returns
     -------
@@ -136,14 +171,14 @@ def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS):
     if neuron not in RECIPES:
         raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(RECIPES)}.")
     recipe = asdict(RECIPES[neuron])
-    width = inputs / _CHANNELS
+    width, merged, recipe["merge"] = relative_sizes(inputs)
     recipe["learning_rate"] /= width
     recipe["lift"] /= width
-    recipe["clip"] *= math.sqrt(width)  # the norm of a slope per input
-    recipe["smoothing"] *= width
-    recipe["jitter"] *= width
-    recipe["shift"] = round(recipe["shift"] * width)
-    recipe["merge"] = max(1, round(recipe["merge"] * width))
+    # The norm of the slopes per input: sqrt(inputs) of them, each as large as there are spikes of one.
+    recipe["clip"] *= width / math.sqrt(merged)
+    recipe["smoothing"] *= merged
+    recipe["jitter"] *= merged
+    recipe["shift"] = round(recipe["shift"] * merged)
     if batch_size is not None:
         recipe["batch_size"] = batch_size
     if learning_rate is not None:

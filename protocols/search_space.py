@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from brian_qif.protocols.recipes import recipe_of
+from brian_qif.protocols.recipes import recipe_of, relative_sizes
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def search_space(inputs):
     dict of str to Range or Choice
         By the name of the field of `Recipe`.
     """
-    width = inputs / 700
+    width, merged, _ = relative_sizes(inputs)
+    clip = width / math.sqrt(merged)
     return {
         "learning_rate": Range(6e-4 / width, 6e-2 / width, log=True),
         "readout_learning_rate": Range(3e-3, 0.3, log=True),
@@ -66,11 +67,11 @@ def search_space(inputs):
         "gain": Range(2.0, 100.0, log=True),
         "initial_spikes": Range(1.0, 30.0, log=True),
         "input_mean": Range(0.0, 1.0),
-        "clip": Range(0.5 * math.sqrt(width), 50 * math.sqrt(width), log=True),
+        "clip": Range(0.5 * clip, 50 * clip, log=True),
         "weight_decay": Range(0.0, 2e-3),
-        "shift": Range(0, round(20 * width)),
+        "shift": Range(0, max(1, round(4 * merged))),
         "stretch": Range(0.0, 0.3),
-        "jitter": Range(0.0, 20 * width),
+        "jitter": Range(0.0, 4 * merged),
         "batch_size": Choice((8, 16, 32, 64)),
     }
 

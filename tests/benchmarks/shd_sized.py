@@ -77,8 +77,8 @@ def main():
         seconds = ", ".join(f"{value:.1f}" for value in history.seconds)
         accuracy = json.loads((folder / "whole" / "summary.json").read_text())["test_accuracy"]
         print(
-            f"{choice.neuron} {choice.dtype}: {choice.samples} samples, {seconds} s an epoch on {os.cpu_count()} cores, "
-            f"{memory:.2f} GiB at most, test accuracy after two epochs {accuracy:.3f}"
+            f"{choice.neuron} {choice.dtype}: {choice.samples} samples, {seconds} s an epoch on {os.cpu_count()} cores,"
+            f" {memory:.2f} GiB at most, test accuracy after two epochs {accuracy:.3f}"
         )
         stopped_and_resumed(folder, options)
         again = pd.read_csv(folder / "again" / "history.csv")
