@@ -13,6 +13,7 @@ _INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 _GOING_ON = {
     "train": " The last whole epoch is kept; --resume goes on.",
     "reproduce": " What is finished is kept; the same command goes on.",
+    "perturb": " Finished samples are kept; the same command goes on.",
     "search": " Finished trials are kept; the same command goes on.",
 }
 
@@ -68,6 +69,7 @@ def _parser():
         reproduction,
         search,
         shd_training,
+        spike_perturbation,
     )
 
     parser = argparse.ArgumentParser(
@@ -83,6 +85,7 @@ def _parser():
         ("train", shd_training, "train a network on spike trains of spoken digits"),
         ("search", search, "search for the best settings, with any number of workers"),
         ("predict", prediction, "label spike trains by a trained network"),
+        ("perturb", spike_perturbation, "change one spike or one weight and follow what comes of it"),
         ("reproduce", reproduction, "search and train LIF and QIF networks, and write a report"),
         ("bench", benchmark, "time the forward and the reverse sweep"),
         ("compare", comparison, "draw several trainings into one picture"),
