@@ -14,6 +14,7 @@ _GOING_ON = {
     "train": " The last whole epoch is kept; --resume goes on.",
     "reproduce": " What is finished is kept; the same command goes on.",
     "perturb": " Finished samples are kept; the same command goes on.",
+    "stability": " Finished runs are kept; the same command goes on.",
     "search": " Finished trials are kept; the same command goes on.",
 }
 
@@ -70,6 +71,7 @@ def _parser():
         search,
         shd_training,
         spike_perturbation,
+        training_stability,
     )
 
     parser = argparse.ArgumentParser(
@@ -88,6 +90,7 @@ def _parser():
         ("perturb", spike_perturbation, "change one spike or one weight and follow what comes of it"),
         ("reproduce", reproduction, "search and train LIF and QIF networks, and write a report"),
         ("bench", benchmark, "time the forward and the reverse sweep"),
+        ("stability", training_stability, "count the trainings that diverge, over seeds and step sizes"),
         ("compare", comparison, "draw several trainings into one picture"),
         ("devices", devices, "show what this machine has, and which solvers work on it"),
         ("data download", data_download, "fetch a published data set"),

@@ -15,7 +15,7 @@ class Recipe:
     learning_rate, readout_learning_rate : float
         Adam's step sizes at the start; they fall to zero along half a cosine.
     clip : float
-        The largest norm of the slopes that one sample gives to one hidden neuron's input weights.
+        The largest norm of the slopes that one sample gives to one hidden neuron's input weights; 0 for no limit.
     initial_spikes : float
         The mean number of spikes per hidden neuron and sample to which the input weights are scaled.
     weight_time : float
@@ -32,7 +32,8 @@ class Recipe:
     weight_decay : float
         The share of itself that a weight loses per step.
     floor, lift : float
-        Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step.
+        Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step; no
+        neuron has with a ``floor`` of 0.
     shift, stretch, jitter : int, float, float
         Augmentation of the training samples, see `SpikeAugmentation`.
     batch_size : int

@@ -20,7 +20,7 @@ PARTS = {
     "models": ({"models", "equations"}, {"brian2", "numpy"}),
     "protocols": (
         {"protocols", "models", "training", "data", "plotting", "study_plotting", "solvers", "gradients", "codegen"}
-        | {"perturbation_plotting"},
+        | {"perturbation_plotting", "stability_plotting"},
         {"brian2", "numpy", "scipy", "pandas", "jinja2", "joblib", "optuna", "sqlalchemy"},
     ),
     "preferences": (set(), {"brian2"}),
@@ -29,6 +29,7 @@ PARTS = {
     "plotting": (set(), {"numpy", "matplotlib", "pandas"}),
     "study_plotting": ({"plotting"}, {"numpy", "matplotlib", "pandas"}),
     "perturbation_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib", "pandas"}),
+    "stability_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib", "pandas"}),
     "cli": ({"_version"}, {"brian2"}),
 }
 # Allowed inside functions only: the command's studies, what draws, and a device that few have.
@@ -37,6 +38,7 @@ DEFERRED = {
     "plotting": {"matplotlib"},
     "study_plotting": {"matplotlib"},
     "perturbation_plotting": {"matplotlib"},
+    "stability_plotting": {"matplotlib"},
     "protocols": {"distributed", "elephant", "neo", "quantities", "pyspike"},
     "codegen": {"brian2genn"},
 }
