@@ -8,6 +8,7 @@ from brian_qif.plotting import COLOURS
 from brian_qif.study_plotting import new_figure
 
 _GREY = "0.72"
+_MEASURES = {"victor_purpura": "Victor-Purpura", "van_rossum": "van Rossum", "spike": "SPIKE"}
 # What becomes of a spike, and how it is drawn.
 _FATES = {"shifted": COLOURS[0], "lost": COLOURS[1], "gained": COLOURS[2]}
 
@@ -89,8 +90,12 @@ def draw_courses(table, path, title=None):
     OSError
         If the file cannot be written.
     """
-    layers = list(dict.fromkeys(table["response_layer"]))
-    figure = new_figure(1.4 + 3.9 * len(layers), 3.7)
+    layers = list(dict.fromkeys(table["response_layer"][table["upper_quartile"] > 0]))
+    figure = new_figure(1.4 + 3.9 * max(1, len(layers)), 3.7)
+    if not layers:
+        figure.text(0.5, 0.5, "No state differs at any time.", ha="center")
+        figure.savefig(path)
+        return
     panels = figure.subplots(1, len(layers), sharex=True, squeeze=False).ravel()
     for panel, layer in zip(panels, layers, strict=True):
         own = table[table["response_layer"] == layer]
@@ -111,7 +116,7 @@ def draw_courses(table, path, title=None):
         panel.set_xlabel("Time since the perturbation (s)")
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("Distance of the states")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, title="Size")
     if title is not None:
         figure.suptitle(title, fontsize=10.5)
     figure.savefig(path)
@@ -147,7 +152,7 @@ def draw_dose_response(loss, layers, unit, path, title=None):
     OSError
         If the file cannot be written.
     """
-    count = (loss is not None) + 1
+    count = (loss is not None) + bool(layers)
     figure = new_figure(0.6 + 4.4 * count, 3.9)
     panels = figure.subplots(1, count, sharex=True, squeeze=False).ravel()
     if loss is not None:
@@ -159,10 +164,11 @@ def draw_dose_response(loss, layers, unit, path, title=None):
     for (name, table), colour in zip(layers.items(), COLOURS, strict=False):
         sizes, shift = _quartiles(table, "rms_shift")
         _band(panels[-1], sizes, shift, colour, name)
-    panels[-1].set_ylabel("Root mean square shift of spikes (s)")
+        panels[-1].set_ylabel("Root mean square shift of spikes (s)")
     for panel in panels:
         panel.set_xscale("log")
-        panel.set_yscale("log")
+        if panel.lines and any(np.any(np.nan_to_num(line.get_ydata()) > 0) for line in panel.lines):
+            panel.set_yscale("log")
         panel.set_xlabel(f"Size of the perturbation ({unit})")
         panel.grid(color="0.92", linewidth=0.8)
         panel.spines[["top", "right"]].set_visible(False)
@@ -248,13 +254,14 @@ def draw_spike_distances(table, path, title=None):
                 line = own[own["size"].isna()] if size is None else own[own["size"] == size]
                 values = line["distance"].where(line["distance"] > 0)
                 panel.plot(line["time"], values, "o-", color=colour, markersize=2.5, linewidth=1.3, label=label)
-            panel.set_yscale("log")
-            panel.set_title(f"{layer}: {measure.replace('_', ' ')}", loc="left", fontsize=9.5)
+            if own["distance"].gt(0).any():
+                panel.set_yscale("log")
+            panel.set_title(f"{layer}: {_MEASURES[measure]}", loc="left", fontsize=9.5)
             panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[-1]:
         panel.set_xlabel("Time (s)")
     figure.supylabel("Distance in a window", fontsize=10)
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, title="Size")
     if title is not None:
         figure.suptitle(title, fontsize=10.5)
     figure.savefig(path)

@@ -37,7 +37,15 @@ def draw_diverged(table, published, path, title=None):
         bars = np.maximum([share - own["share_low"], own["share_high"] - share], 0)
         places = own["multiple"] * 1.04 ** (2 * k - 1)  # side by side
         panel.errorbar(
-            places, share, bars, fmt="o-", color=COLOURS[k], capsize=3, markersize=5, linewidth=1.4, label=neuron.upper()
+            places,
+            share,
+            bars,
+            fmt="o-",
+            color=COLOURS[k],
+            capsize=3,
+            markersize=5,
+            linewidth=1.4,
+            label=neuron.upper(),
         )
         panel.axhline(published[neuron], color=COLOURS[k], linewidth=1, linestyle=":")
     panel.plot([], [], ":", color="0.4", linewidth=1, label="published, other data and settings")
@@ -75,7 +83,7 @@ def draw_histories(histories, runs, path, title=None):
         If the file cannot be written.
     """
     from matplotlib import colormaps
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
     neurons, multiples = list(dict.fromkeys(runs["neuron"])), sorted(runs["multiple"].unique())
     shades = colormaps["viridis"](np.linspace(0, 0.85, len(multiples)))
@@ -99,6 +107,8 @@ def draw_histories(histories, runs, path, title=None):
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         row[0].axhline(runs["loss_before"][runs["neuron"] == neuron].median(), color="0.5", linewidth=1, linestyle=":")
         row[0].set_yscale("log")
+        for formatter in (row[0].yaxis.set_major_formatter, row[0].yaxis.set_minor_formatter):
+            formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         row[1].yaxis.set_major_formatter(PercentFormatter(1.0))
         row[1].set_ylim(-0.03, 1.03)
         row[2].set_yscale("log")

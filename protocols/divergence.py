@@ -51,9 +51,9 @@ def course(distances, times, time_scale):
     -------
     dict
         ``distance_start`` and ``distance_end``, the largest in the first and in the last three time scales;
-        ``diverged``, whether the end is more than ten times the start, or above `APART`; ``reconverged``, whether it is
-        less than a tenth; ``growth_rate`` (1/s) with its window, ``rate_from`` and ``rate_to`` (s), NaN where fewer than
-        five distances lie in it: from one time scale after the perturbation on, as long as the distance is above
+        ``diverged``, whether the end is more than ten times the start, or above `APART`; ``reconverged``, whether it
+        is less than a tenth; ``growth_rate`` (1/s) with its window, ``rate_from`` and ``rate_to`` (s), NaN where fewer
+        than five distances lie in it: from one time scale after the perturbation on, as long as the distance is above
         rounding and below 0.01.
     """
     found = {"distance_start": np.nan, "distance_end": np.nan, "diverged": None, "reconverged": None}

@@ -27,7 +27,7 @@ _SAID = {
     "add": "one spike more",
     "delete": "one spike less",
     "shift": "one spike shifted",
-    "weight": "one weight changed",
+    "weight": "one weight raised",
 }
 
 
@@ -85,7 +85,8 @@ def draw_all(folder, network, example, plan, tables, measures, summary):
         loss = None if network.loss is None else real
         shifts = {name: changes[changes["response_layer"] == name] for name in behind}
         caption = "Dose and response: medians and quartiles of all perturbations."
-        drawn(caption, "dose_response.png", draw_dose_response, loss, shifts, _UNITS[plan.kind])
+        if loss is not None or shifts:
+            drawn(caption, "dose_response.png", draw_dose_response, loss, shifts, _UNITS[plan.kind])
     counted = changes[changes["response_layer"].isin(behind)]
     if len(counted):
         drawn("What becomes of the spikes of each layer.", "layers.png", draw_layer_counts, counted)
@@ -100,7 +101,8 @@ def draw_all(folder, network, example, plan, tables, measures, summary):
 def _title(settings, layer):
     neuron = f"{settings['neuron'].upper()}, " if "neuron" in settings else ""
     marked = ", SYNTHETIC speech" if settings.get("synthetic") else ""
-    return f"{neuron}{_SAID[settings['kind']]}: {layer}{marked}"
+    where = "of the synapses from" if settings["kind"] == "weight" else "of"
+    return f"{neuron}{_SAID[settings['kind']]} {where} '{layer}'{marked}"
 
 
 def _fates(name, network, base, trial, plan):
@@ -176,8 +178,8 @@ _LAYERS = (
 
 def _in_words(settings, found):
     texts = [
-        f"{found['perturbations']} perturbations in {len(settings['samples'])} samples, seed {settings['seed']}. A spike"
-        " of hidden neurons is changed on its way to their targets; the neuron itself is reset as it was."
+        f"{found['perturbations']} perturbations in {len(settings['samples'])} samples, seed {settings['seed']}."
+        " A spike of hidden neurons is changed on its way to their targets; the neuron itself is reset as it was."
     ]
     if "largest_difference_without_perturbation" in found:
         texts.append(

@@ -32,8 +32,8 @@ class Recipe:
     weight_decay : float
         The share of itself that a weight loses per step.
     floor, lift : float
-        Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step; no
-        neuron has with a ``floor`` of 0.
+        Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step;
+        none has with a ``floor`` of 0.
     shift, stretch, jitter : int, float, float
         Augmentation of the training samples, see `SpikeAugmentation`.
     batch_size : int

@@ -301,9 +301,7 @@ def add_arguments(parser):
     parser.add_argument("--hidden", type=int, default=128, metavar="N", help="hidden neurons (default: %(default)s)")
     parser.add_argument("--samples", type=int, metavar="N", help="training samples (default: all)")
     parser.add_argument("--config", metavar="FILE", help="JSON file with fields of the recipe")
-    parser.add_argument(
-        "--plain", action="store_true", help="no limit on the slopes of a sample, no floor of activity"
-    )
+    parser.add_argument("--plain", action="store_true", help="no limit on the slopes of a sample, no floor of activity")
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="runs at a time, -1 for all cores; changes no number"
     )
