@@ -116,7 +116,9 @@ def draw_courses(table, path, title=None):
         panel.set_xlabel("Time since the perturbation (s)")
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("Distance of the states")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, title="Size")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, title="Size"
+    )
     if title is not None:
         figure.suptitle(title, fontsize=10.5)
     figure.savefig(path)
@@ -261,7 +263,9 @@ def draw_spike_distances(table, path, title=None):
     for panel in panels[-1]:
         panel.set_xlabel("Time (s)")
     figure.supylabel("Distance in a window", fontsize=10)
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, title="Size")
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, title="Size"
+    )
     if title is not None:
         figure.suptitle(title, fontsize=10.5)
     figure.savefig(path)

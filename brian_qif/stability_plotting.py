@@ -99,7 +99,8 @@ def draw_histories(histories, runs, path, title=None):
             ]
             colour, style = shades[multiples.index(run["multiple"])], "--" if run["diverged"] else "-"
             for panel, name in zip(row, names, strict=True):
-                panel.plot(own["epoch"], own[name], style, color=colour, linewidth=1.2, marker="o", markersize=2.5)
+                values = own[name] if name == "silent_share_hidden" else own[name].where(own[name] > 0)
+                panel.plot(own["epoch"], values, style, color=colour, linewidth=1.2, marker="o", markersize=2.5)
         for panel, name in zip(row, names.values(), strict=True):
             panel.set_title(f"{neuron.upper()}: {name}", loc="left", fontsize=10)
             panel.spines[["top", "right"]].set_visible(False)

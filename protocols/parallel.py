@@ -65,7 +65,8 @@ def run_pieces(function, pieces, folder, workers=1, scheduler=None, prefer="proc
     workers : int
         Pieces computed at a time; -1 for all cores. With one, they are computed here.
     scheduler : str, optional
-        The address of a Dask scheduler, such as ``tcp://host:8786``, whose workers compute instead.
+        The address of a Dask scheduler, such as ``tcp://host:8786``, whose workers compute instead. Where it has one
+        worker with one thread alone, joblib computes here.
     prefer : 'processes' or 'threads'
         What the workers are, without a scheduler.
     report : None, 'text', 'stderr' or callable

@@ -126,7 +126,8 @@ def _spike(pair, edges, time_scale):
     import pyspike
 
     trains = [pyspike.SpikeTrain(times, (edges[0], edges[-1])) for times in pair]
-    return pyspike.spike_profile(*trains)((edges[:-1] + edges[1:]) / 2)
+    middles = (edges[:-1] + edges[1:]) / 2
+    return np.asarray(pyspike.spike_profile(*trains)(middles.tolist()))
 
 
 _MEASURES = {"victor_purpura": _victor_purpura, "van_rossum": _van_rossum, "spike": _spike}

@@ -96,7 +96,7 @@ def measure_stability(
     with SpikeDataset(train, n_units=inputs) as dataset:
         if samples is not None and samples > len(dataset):
             raise ValueError(f"'{train}' has {len(dataset)} samples, fewer than the {samples} asked for.")
-        synthetic = dataset.synthetic
+        synthetic, classes = dataset.synthetic, dataset.n_classes
     settings = {
         "file": Path(train).name,
         "data": fingerprint(train),
@@ -126,7 +126,11 @@ def measure_stability(
     histories = pd.DataFrame([row for piece in found.values() for row in piece["history"]])
     for name, table in (("runs", runs), ("histories", histories)):
         write_atomically(folder / f"{name}.csv", table.to_csv(index=False).encode())
-    summary = {"settings": settings, "found": shares(runs), "versions": versions_of("scipy", "pandas", "joblib")}
+    summary = {
+        "settings": settings,
+        "found": shares(runs, histories, classes),
+        "versions": versions_of("scipy", "pandas", "joblib"),
+    }
     write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     _write_report(folder, summary, runs, histories)
     return summary
@@ -212,19 +216,32 @@ def train_once(train, neuron, recipe, multiple, seed, settings):
     }
 
 
-def shares(runs):
+def shares(runs, histories, classes):
     """The share of runs that diverged, for each model and setting and for each model in all.
 
     Parameters
     ----------
-    runs : pandas.DataFrame
-        One row per run.
+    runs, histories : pandas.DataFrame
+        One row per run, and one per epoch of each.
+    classes : int
+        Their number.
 
     Returns
     -------
     dict
-        ``settings`` and ``models``: lists of dicts, with the 95 % interval of Clopper and Pearson for the share.
+        ``settings`` and ``models``: lists of dicts, with the 95 % interval of Clopper and Pearson for the share; the
+        number of runs that were ``not_finite``; that ``rose``, whose mean loss over some epoch was above that before
+        the first; that are ``at_chance``, whose last loss is within 1 % of that of calling all classes equally likely,
+        or above; the means of the accuracy, and of the silent share of hidden neurons in the last epoch.
     """
+    key = ["neuron", "multiple", "seed"]
+    whole = histories.reindex(columns=[*key, "loss", "silent_share_hidden"]).groupby(key)
+    runs = runs.join(whole["loss"].max().rename("largest_loss"), on=key)
+    runs = runs.join(whole["silent_share_hidden"].last().rename("silent"), on=key)
+    runs = runs.assign(
+        rose=~(runs["largest_loss"] <= runs["loss_before"]),
+        at_chance=~(runs["loss_after"].astype(float) < 0.99 * np.log(classes)),
+    )
     by_setting = [
         {"neuron": neuron, "multiple": float(multiple), **_share(own)}
         for (neuron, multiple), own in runs.groupby(["neuron", "multiple"], sort=False)
@@ -247,7 +264,10 @@ def _share(own):
         "share_diverged": diverged / len(own),
         "share_low": float(low),
         "share_high": float(high),
-        "accuracy_of_others": float(kept["accuracy_after"].astype(float).mean()) if len(kept) else None,
+        "rose": int(own["rose"].sum()),
+        "at_chance": int(own["at_chance"].sum()),
+        "accuracy": float(kept["accuracy_after"].astype(float).mean()) if len(kept) else None,
+        "silent": float(own["silent"].mean()) if own["silent"].notna().any() else None,
     }
 
 
@@ -258,11 +278,15 @@ def _write_report(folder, summary, runs, histories):
     title = f"{settings['hidden']} hidden neurons, {settings['epochs']} epochs, {remedies}{marked}"
     draw_diverged(pd.DataFrame(found["settings"]), PUBLISHED, folder / "diverged.png", title)
     draw_histories(histories, runs, folder / "histories.png", title)
+    samples = settings["samples"] or ""
     said = (
-        f"A run has diverged if a loss or a slope was not finite, or if the loss over all {settings['samples'] or ''}"
-        " training samples is higher after the last epoch than before the first. Shares have 95 % intervals of Clopper"
-        f" and Pearson. The published shares ({SOURCE}) are of the Spiking Heidelberg Digits and of the settings of a"
-        " hyperparameter search; with other data and settings they are no yardstick."
+        f"A run has diverged if a loss or a slope was not finite, or if the loss over all {samples} training samples is"
+        " higher after the last epoch than before the first. Shares have 95 % intervals of Clopper and Pearson. Beside"
+        " them, the number of runs that were not finite, that rose above the start in the mean over some epoch, and that"
+        " end no better than chance (the loss of calling all classes equally likely, within 1 %); accuracy on the"
+        " training samples of the runs that did not diverge, and silent hidden neurons, at the end. The published shares"
+        f" ({SOURCE}) are of the Spiking Heidelberg Digits and of the settings of a hyperparameter search; with other"
+        " data and settings they are no yardstick."
     )
     pictures = [("Runs that diverged.", "diverged.png"), ("The course of all runs.", "histories.png")]
     sections = [

@@ -1,4 +1,4 @@
-"""One spike or weight changed: against closed forms, against the exact gradient, and against networks wired otherwise."""
+"""One spike or weight changed: against closed forms, the exact gradient, and networks that are wired otherwise."""
 
 from dataclasses import replace
 
