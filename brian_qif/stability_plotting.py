@@ -107,12 +107,13 @@ def draw_histories(histories, runs, path, title=None):
             panel.grid(axis="y", color="0.92", linewidth=0.8)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         row[0].axhline(runs["loss_before"][runs["neuron"] == neuron].median(), color="0.5", linewidth=1, linestyle=":")
-        row[0].set_yscale("log")
+        for panel, name in ((row[0], "loss"), (row[2], "gradient_norm_input_synapses_w")):
+            if (histories[name] > 0).any():
+                panel.set_yscale("log")
         for formatter in (row[0].yaxis.set_major_formatter, row[0].yaxis.set_minor_formatter):
             formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         row[1].yaxis.set_major_formatter(PercentFormatter(1.0))
         row[1].set_ylim(-0.03, 1.03)
-        row[2].set_yscale("log")
     for panel in panels[-1]:
         panel.set_xlabel("Epoch")
     for multiple, shade in zip(multiples, shades, strict=True):

@@ -91,7 +91,8 @@ def flux_tube_radius(sizes, diverged):
     Returns
     -------
     float or None
-        None where all diverge, or none: then there is nothing to locate.
+        None unless fewer than half of the smallest perturbations diverge, and half of the largest or more: the radius
+        then lies below or above the sizes that were tried, or there is none.
 
     References
     ----------
@@ -99,7 +100,8 @@ def flux_tube_radius(sizes, diverged):
     041007
     """
     sizes, diverged = np.asarray(sizes, dtype=float), np.asarray(diverged, dtype=bool)
-    if diverged.all() or not diverged.any():
+    smallest, largest = diverged[sizes == sizes.min()].mean(), diverged[sizes == sizes.max()].mean()
+    if not smallest < 0.5 <= largest:
         return None
 
     def unlikely(log_radius):

@@ -169,7 +169,8 @@ def perturb_network(
         network, duration, layer, loss, stimulus, solver, times=np.linspace(0, seconds, _TIMES, endpoint=False)
     )
     about = {} if about is None else about
-    settings = {**about, "layer": perturbed.layer, "duration": seconds, **asdict(plan), "samples": list(samples)}
+    asked = {**asdict(plan), "sizes": list(sizes), "samples": list(samples)}
+    settings = {**about, "layer": perturbed.layer, "duration": seconds, **asked}
     folder = claim_folder(out, settings)
     pieces = {f"sample_{k}": (perturbed, sample, k, plan) for k, sample in samples.items()}
     found = run_pieces(perturb_sample, pieces, folder / "pieces", threads, prefer="threads", report=report)

@@ -25,6 +25,9 @@ from brian_qif.training.progress import Progress
 # Share of runs that diverged on the Spiking Heidelberg Digits; Wenig, Memmesheimer & Klos.
 PUBLISHED = {"lif": 0.68, "qif": 0.0}
 SOURCE = "arXiv:2606.03935"
+# What is looked at in every epoch, and what says which run it is of.
+_KEY = ["neuron", "multiple", "seed"]
+_HISTORY = [*_KEY, "epoch", "loss", "silent_share_hidden", "gradient_norm_input_synapses_w"]
 
 
 def measure_stability(
@@ -124,6 +127,8 @@ def measure_stability(
     found = run_pieces(train_once, pieces, folder / "runs", workers, scheduler, report=report)
     runs = pd.DataFrame([piece["run"] for piece in found.values()])
     histories = pd.DataFrame([row for piece in found.values() for row in piece["history"]])
+    if histories.empty:
+        histories = pd.DataFrame(columns=_HISTORY)
     for name, table in (("runs", runs), ("histories", histories)):
         write_atomically(folder / f"{name}.csv", table.to_csv(index=False).encode())
     summary = {
@@ -234,10 +239,9 @@ def shares(runs, histories, classes):
         the first; that are ``at_chance``, whose last loss is within 1 % of that of calling all classes equally likely,
         or above; the means of the accuracy, and of the silent share of hidden neurons in the last epoch.
     """
-    key = ["neuron", "multiple", "seed"]
-    whole = histories.reindex(columns=[*key, "loss", "silent_share_hidden"]).groupby(key)
-    runs = runs.join(whole["loss"].max().rename("largest_loss"), on=key)
-    runs = runs.join(whole["silent_share_hidden"].last().rename("silent"), on=key)
+    whole = histories.groupby(_KEY)
+    runs = runs.join(whole["loss"].max().astype(float).rename("largest_loss"), on=_KEY)
+    runs = runs.join(whole["silent_share_hidden"].last().astype(float).rename("silent"), on=_KEY)
     runs = runs.assign(
         rose=~(runs["largest_loss"] <= runs["loss_before"]),
         at_chance=~(runs["loss_after"].astype(float) < 0.99 * np.log(classes)),
@@ -278,13 +282,12 @@ def _write_report(folder, summary, runs, histories):
     title = f"{settings['hidden']} hidden neurons, {settings['epochs']} epochs, {remedies}{marked}"
     draw_diverged(pd.DataFrame(found["settings"]), PUBLISHED, folder / "diverged.png", title)
     draw_histories(histories, runs, folder / "histories.png", title)
-    samples = settings["samples"] or ""
     said = (
-        f"A run has diverged if a loss or a slope was not finite, or if the loss over all {samples} training samples is"
-        " higher after the last epoch than before the first. Shares have 95 % intervals of Clopper and Pearson. Beside"
-        " them, the number of runs that were not finite, that rose above the start in the mean over some epoch, and that"
-        " end no better than chance (the loss of calling all classes equally likely, within 1 %); accuracy on the"
-        " training samples of the runs that did not diverge, and silent hidden neurons, at the end. The published shares"
+        "A run has diverged if a loss or a slope was not finite, or if the loss over all training samples is higher"
+        " after the last epoch than before the first. Shares have 95 % intervals of Clopper and Pearson. Beside them,"
+        " the number of runs that were not finite, that rose above the start in the mean over some epoch, and that end"
+        " no better than chance (the loss of calling all classes equally likely, within 1 %); accuracy on the training"
+        " samples of the runs that did not diverge, and silent hidden neurons, at the end. The published shares"
         f" ({SOURCE}) are of the Spiking Heidelberg Digits and of the settings of a hyperparameter search; with other"
         " data and settings they are no yardstick."
     )

@@ -130,4 +130,5 @@ def test_the_radius_of_flux_tubes_is_found():
     diverged = generator.uniform(size=len(sizes)) < -np.expm1(-sizes / radius)
     assert flux_tube_radius(sizes, diverged) == pytest.approx(radius, rel=0.1)  # of 3600 draws some 800 are undecided
     assert flux_tube_radius(sizes, np.ones(len(sizes))) is None
+    assert flux_tube_radius(sizes, generator.uniform(size=len(sizes)) < 0.9) is None  # whatever the size
     assert flux_tube_radius(sizes, np.zeros(len(sizes))) is None
