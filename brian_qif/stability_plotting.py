@@ -83,7 +83,7 @@ def draw_histories(histories, runs, path, title=None):
         If the file cannot be written.
     """
     from matplotlib import colormaps
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
     neurons, multiples = list(dict.fromkeys(runs["neuron"])), sorted(runs["multiple"].unique())
     shades = colormaps["viridis"](np.linspace(0, 0.85, len(multiples)))
@@ -110,8 +110,9 @@ def draw_histories(histories, runs, path, title=None):
         for panel, name in ((row[0], "loss"), (row[2], "gradient_norm_input_synapses_w")):
             if (histories[name] > 0).any():
                 panel.set_yscale("log")
-        for formatter in (row[0].yaxis.set_major_formatter, row[0].yaxis.set_minor_formatter):
-            formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if name == "loss" else (1,)))
+                panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                panel.yaxis.set_minor_formatter(NullFormatter())
         row[1].yaxis.set_major_formatter(PercentFormatter(1.0))
         row[1].set_ylim(-0.03, 1.03)
     for panel in panels[-1]:

@@ -52,9 +52,9 @@ def course(distances, times, time_scale):
     dict
         ``distance_start`` and ``distance_end``, the largest in the first and in the last three time scales;
         ``diverged``, whether the end is more than ten times the start, or above `APART`; ``reconverged``, whether it
-        is less than a tenth; ``growth_rate`` (1/s) with its window, ``rate_from`` and ``rate_to`` (s), NaN where fewer
-        than five distances lie in it: from one time scale after the perturbation on, as long as the distance is above
-        rounding and below 0.01.
+        is less than a tenth; both None where nothing differs or the time is too short. ``growth_rate`` (1/s) with its
+        window, ``rate_from`` and ``rate_to`` (s), NaN where fewer than five distances lie in it: from one time scale
+        after the perturbation on, as long as the distance is above rounding and below 0.01.
     """
     found = {"distance_start": np.nan, "distance_end": np.nan, "diverged": None, "reconverged": None}
     found |= {"growth_rate": np.nan, "rate_from": np.nan, "rate_to": np.nan}
@@ -63,6 +63,8 @@ def course(distances, times, time_scale):
     start = float(distances[times <= _ENDS * time_scale].max())
     end = float(distances[times >= times[-1] - _ENDS * time_scale].max())
     found |= {"distance_start": start, "distance_end": end}
+    if start == end == 0:
+        return found
     found["diverged"] = bool(end > APART or end > 10 * start)
     found["reconverged"] = bool(not found["diverged"] and end <= start / 10)
     inside = (times >= time_scale) & (distances >= _LINEAR[0])

@@ -24,10 +24,10 @@ from brian_qif.protocols.study_report import Section, versions_of, write_page
 
 _UNITS = {"shift": "s", "weight": "root mean squares of the weights"}
 _SAID = {
-    "add": "one spike more",
-    "delete": "one spike less",
-    "shift": "one spike shifted",
-    "weight": "one weight raised",
+    "add": "one spike more of '{}'",
+    "delete": "one spike less of '{}'",
+    "shift": "one spike of '{}' shifted",
+    "weight": "one weight from '{}' raised",
 }
 
 
@@ -69,7 +69,7 @@ def draw_all(folder, network, example, plan, tables, measures, summary):
     layers = [_fates(name, network, base, largest, plan) for name in shown]
     mark = network.layer, chosen.time, None if plan.kind == "weight" else chosen.neuron
     dose = f", by {sizes[-1]:g} {_UNITS[plan.kind]}" if plan.kind in SIZED else ""
-    caption = f"Sample {number}, {_SAID[plan.kind]}{dose}"
+    caption = f"Sample {number}, {_SAID[plan.kind].format(network.layer)}{dose}"
     drawn(f"{caption}: spikes before and after.", "raster.png", draw_changed_raster, layers, mark, network.duration)
     spiking = {name: _ranks(base.trains[name], largest.trains[name], plan) for name in behind}
     if spiking:
@@ -101,8 +101,7 @@ def draw_all(folder, network, example, plan, tables, measures, summary):
 def _title(settings, layer):
     neuron = f"{settings['neuron'].upper()}, " if "neuron" in settings else ""
     marked = ", SYNTHETIC speech" if settings.get("synthetic") else ""
-    where = "of the synapses from" if settings["kind"] == "weight" else "of"
-    return f"{neuron}{_SAID[settings['kind']]} {where} '{layer}'{marked}"
+    return f"{neuron}{_SAID[settings['kind']].format(layer)}{marked}"
 
 
 def _fates(name, network, base, trial, plan):

@@ -34,7 +34,8 @@ def match_spikes(before, after, time_scale):
     """Find the spikes of two trials that belong together.
 
     A spike without counterpart costs 1, and a pair the distance of its times over ``time_scale``; the matching with the
-    least cost is found. So no pair is further apart than twice the time scale.
+    least cost is found. So no pair is further apart than twice the time scale: a spike that moved further counts as one
+    that is lost and one that is gained.
 
     Parameters
     ----------

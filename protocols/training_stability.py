@@ -236,15 +236,15 @@ def shares(runs, histories, classes):
     dict
         ``settings`` and ``models``: lists of dicts, with the 95 % interval of Clopper and Pearson for the share; the
         number of runs that were ``not_finite``; that ``rose``, whose mean loss over some epoch was above that before
-        the first; that are ``at_chance``, whose last loss is within 1 % of that of calling all classes equally likely,
-        or above; the means of the accuracy, and of the silent share of hidden neurons in the last epoch.
+        the first; with the ``loss_at_chance``, whose last loss is within 1 % of that of calling all classes equally
+        likely, or above; the means of the accuracy, and of the silent share of hidden neurons in the last epoch.
     """
     whole = histories.groupby(_KEY)
     runs = runs.join(whole["loss"].max().astype(float).rename("largest_loss"), on=_KEY)
     runs = runs.join(whole["silent_share_hidden"].last().astype(float).rename("silent"), on=_KEY)
     runs = runs.assign(
         rose=~(runs["largest_loss"] <= runs["loss_before"]),
-        at_chance=~(runs["loss_after"].astype(float) < 0.99 * np.log(classes)),
+        loss_at_chance=~(runs["loss_after"].astype(float) < 0.99 * np.log(classes)),
     )
     by_setting = [
         {"neuron": neuron, "multiple": float(multiple), **_share(own)}
@@ -260,7 +260,7 @@ def shares(runs, histories, classes):
 def _share(own):
     diverged = int(own["diverged"].sum())
     low, high = binomtest(diverged, len(own)).proportion_ci(0.95)
-    kept = own[~own["diverged"]]
+    accuracies = own["accuracy_after"].astype(float)
     return {
         "runs": len(own),
         "diverged": diverged,
@@ -269,8 +269,8 @@ def _share(own):
         "share_low": float(low),
         "share_high": float(high),
         "rose": int(own["rose"].sum()),
-        "at_chance": int(own["at_chance"].sum()),
-        "accuracy": float(kept["accuracy_after"].astype(float).mean()) if len(kept) else None,
+        "loss_at_chance": int(own["loss_at_chance"].sum()),
+        "accuracy": float(accuracies.mean()) if accuracies.notna().any() else None,
         "silent": float(own["silent"].mean()) if own["silent"].notna().any() else None,
     }
 
@@ -285,9 +285,9 @@ def _write_report(folder, summary, runs, histories):
     said = (
         "A run has diverged if a loss or a slope was not finite, or if the loss over all training samples is higher"
         " after the last epoch than before the first. Shares have 95 % intervals of Clopper and Pearson. Beside them,"
-        " the number of runs that were not finite, that rose above the start in the mean over some epoch, and that end"
-        " no better than chance (the loss of calling all classes equally likely, within 1 %); accuracy on the training"
-        " samples of the runs that did not diverge, and silent hidden neurons, at the end. The published shares"
+        " the number of runs that were not finite, that rose above the start in the mean over some epoch, and whose"
+        " last loss is no lower than that of calling all classes equally likely (within 1 %); accuracy on the training"
+        " samples, and silent hidden neurons, at the end. The published shares"
         f" ({SOURCE}) are of the Spiking Heidelberg Digits and of the settings of a hyperparameter search; with other"
         " data and settings they are no yardstick."
     )

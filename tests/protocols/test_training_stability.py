@@ -71,8 +71,8 @@ def test_shares_by_hand():
     assert found["share_diverged"] == 0.5
     assert found["share_low"] == pytest.approx(0.0676, abs=1e-4)  # Clopper and Pearson, 2 of 4
     assert found["share_high"] == pytest.approx(0.9324, abs=1e-4)
-    assert (found["rose"], found["at_chance"]) == (3, 3)  # ln 3 = 1.0986
-    assert found["accuracy"] == pytest.approx(0.6) and found["silent"] == pytest.approx(0.5)
+    assert (found["rose"], found["loss_at_chance"]) == (3, 3)  # ln 3 = 1.0986
+    assert found["accuracy"] == pytest.approx(0.5) and found["silent"] == pytest.approx(0.5)
 
 
 def test_a_loss_that_is_not_finite_counts(file, tmp_path, monkeypatch):
