@@ -150,11 +150,12 @@ def _changes(network, base, trial, time, plan):
         if name in base.trains:
             found = layer_change(base.trains[name], trial.trains[name], plan.time_scale, ROUNDING)
             row |= {**asdict(found), "first_after": found.first - time, "last_after": found.last - time}
+        distances = np.empty(0)
         if name in base.states:
             distances = distance_over_time(
                 base.states[name][first:], trial.states[name][first:], network.is_circular(name)
             )
-            row |= course(distances, network.times[first:] - time, plan.time_scale)
             courses[name] = distances.tolist()
+        row |= course(distances, network.times[first:][: len(distances)] - time, plan.time_scale)
         changes.append(row)
     return changes, courses

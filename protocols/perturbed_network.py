@@ -55,7 +55,7 @@ class Trial:
     states : dict
         For each layer of neurons, one row per time at which states were read, one column per neuron: the phase of QIF
         neurons that spike at infinity, which is between -1/2 and 1/2 and jumps from one to the other at a spike; the
-        voltage of others, in the normal form.
+        voltage of others, in the normal form. Neurons whose states the loss reads at times of its own are left out.
     """
 
     trains: dict
@@ -209,8 +209,13 @@ class PerturbedNetwork:
         request = Request(self.duration) if self.loss is None else self.loss.request(self.reading, self.duration)
         if self.times is None:
             return request
-        read = {node: self.times + self.reading.plan.start for node in self.reading.neurons}
+        read = {node: self.times + self.reading.plan.start for node in self._read_nodes()}
         return replace(request, samples={**read, **request.samples})
+
+    def _read_nodes(self):
+        """Nodes whose states are read: all but those that the loss reads at times of its own."""
+        own = {} if self.loss is None else self.loss.request(self.reading, self.duration).samples
+        return [node for node in self.reading.neurons if node not in own]
 
     def _stimuli(self, sample):
         plan = self.reading.plan
@@ -233,7 +238,7 @@ class PerturbedNetwork:
         }
         states = {}
         if self.times is not None:
-            states = {self.reading.plan.nodes[k].name: self._phases(k, record) for k in self.reading.neurons}
+            states = {self.reading.plan.nodes[k].name: self._phases(k, record) for k in self._read_nodes()}
         return Trial(trains, float(loss), output, states)
 
     def _phases(self, node, record):

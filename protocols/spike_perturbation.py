@@ -213,7 +213,7 @@ def _write_table(frame, path):
 def _courses(found, perturbations, times):
     """Quartiles of the distance of the states, by layer, size and time since the perturbation."""
     courses = [course for piece in found.values() for course in piece["courses"]]
-    rows = []
+    rows, quartile_names = [], ["lower_quartile", "median", "upper_quartile"]
     for size, own in perturbations.groupby("size", dropna=False):
         for layer in courses[0]:
             curves = np.full((len(own), len(times)), np.nan)
@@ -223,9 +223,9 @@ def _courses(found, perturbations, times):
             known = np.isfinite(curves).sum(axis=0)
             quartiles = np.nanquantile(curves[:, known > 0], (0.25, 0.5, 0.75), axis=0)
             for lag, values, number in zip(times, quartiles.T, known, strict=False):
-                named = dict(zip(("lower_quartile", "median", "upper_quartile"), values.tolist(), strict=True))
+                named = dict(zip(quartile_names, values.tolist(), strict=True))
                 rows.append({"size": size, "response_layer": layer, "lag": lag, "perturbations": int(number), **named})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["size", "response_layer", "lag", "perturbations", *quartile_names])
 
 
 def summarise(tables, network):

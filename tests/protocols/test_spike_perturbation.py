@@ -122,6 +122,25 @@ def test_bad_input_is_refused_by_name(place, tmp_path, capsys, arguments, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("extra", [["--recurrent"], ["--hidden", "5", "4"], ["--config", "FIRST"]])
+def test_other_trained_networks(place, tmp_path, extra):
+    first = tmp_path / "first.json"
+    first.write_text(json.dumps({"output": "first spike"}))
+    files = ["--train", str(place / "train.h5"), "--test", str(place / "test.h5"), "--inputs", "12"]
+    extra = [str(first) if word == "FIRST" else word for word in extra]
+    neuron = place.name.split("_")[1].rstrip("0123456789")
+    assert main(["train", *files, "--neuron", neuron, *RUN, *extra, "--out", str(tmp_path / "run")]) == 0
+    summary = perturb(tmp_path / "run", place / "test.h5", tmp_path / "out", "shift", "hidden", **SMALL)
+    perturbations, changes, _ = tables(tmp_path / "out")
+    assert summary["found"]["largest_difference_without_perturbation"] == 0
+    small = perturbations[perturbations["size"] == 1e-6]
+    assert (small["loss_change_linear"] != 0).any()
+    np.testing.assert_allclose(small["loss_change"], small["loss_change_linear"], rtol=0.02, atol=1e-9)
+    behind = "hidden" if "--recurrent" in extra else "hidden_2" if "--hidden" in extra else "readout"
+    own = changes[(changes["response_layer"] == behind) & (changes["size"] == 1e-3)]
+    assert (own["shifted"] > 0).any()
+
+
 def test_no_run(tmp_path, capsys):
     assert main(["perturb", str(tmp_path)]) == 2
     assert "holds no run: settings.json is missing." in capsys.readouterr().err
