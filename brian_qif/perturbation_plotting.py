@@ -271,13 +271,13 @@ def draw_spike_distances(table, path, title=None):
     figure.savefig(path)
 
 
-def draw_rank_order(layers, path, title=None):
-    """Draw the place of each spike in the order of its layer after a change over that before.
+def draw_rank_order(table, path, title=None):
+    """Draw by how many places each spike moves in the order of its layer, over its place before.
 
     Parameters
     ----------
-    layers : dict
-        By the name of the layer, the pair of ranks before and after of the spikes that both trials have.
+    table : pandas.DataFrame
+        With the columns ``response_layer``, ``rank_before`` and ``rank_after``; a row for each spike that is in both.
     path, title
         As for `draw_changed_raster`.
 
@@ -286,10 +286,11 @@ def draw_rank_order(layers, path, title=None):
     OSError
         If the file cannot be written.
     """
-    figure = new_figure(0.6 + 3.6 * len(layers), 3.6)
-    panels = figure.subplots(1, len(layers), squeeze=False).ravel()
-    for panel, (name, (before, after)) in zip(panels, layers.items(), strict=True):
-        change = after - before
+    layers = dict(list(table.groupby("response_layer", sort=False)))
+    figure = new_figure(0.6 + 3.6 * max(1, len(layers)), 3.6)
+    panels = figure.subplots(1, max(1, len(layers)), squeeze=False).ravel()
+    for panel, (name, own) in zip(panels, layers.items(), strict=False):
+        before, change = own["rank_before"].to_numpy(), (own["rank_after"] - own["rank_before"]).to_numpy()
         panel.axhline(0, color="0.6", linewidth=0.8)
         panel.scatter(before, change, s=9, color=np.where(change == 0, _GREY, COLOURS[0]), linewidths=0)
         panel.set_title(f"{name}: {np.count_nonzero(change)} of {len(before)} moved", loc="left", fontsize=9.5)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from brian_qif import GrazingSpikeError
 from brian_qif.protocols.divergence import course, distance_over_time
 from brian_qif.protocols.perturbed_network import KINDS, ROUNDING, Perturbation
 from brian_qif.protocols.spike_differences import layer_change
@@ -88,9 +89,7 @@ def perturb_sample(network, sample, number, plan):
     base = network.run(sample)
     found = {"perturbations": [], "changes": [], "courses": []}
     for repeat, chosen in enumerate(chosen_perturbations(network, base, number, plan)):
-        slope = np.nan
-        if network.loss is not None and plan.kind in SIZED:
-            slope = network.response(sample, chosen)
+        slope = _slope(network, sample, chosen)
         for perturbation in with_control(chosen, plan):
             trial = network.run(sample, perturbation)
             size = perturbation.size if plan.kind in SIZED else np.nan
@@ -102,6 +101,16 @@ def perturb_sample(network, sample, number, plan):
             found["changes"] += [{**key, **change} for change in changes]
             found["courses"].append(courses)
     return found
+
+
+def _slope(network, sample, chosen):
+    """The derivative of the loss by the size; NaN where there is none, or a spike grazes its threshold."""
+    if network.loss is None or chosen.kind not in SIZED:
+        return np.nan
+    try:
+        return network.response(sample, chosen)
+    except GrazingSpikeError:
+        return np.nan
 
 
 def with_control(chosen, plan):
@@ -121,7 +130,10 @@ def chosen_perturbations(network, base, number, plan):
         return [Perturbation("add", int(k), float(t)) for k, t in zip(neurons, times, strict=True)]
     times, neurons = network.spikes_of(base)
     if not len(times):
-        raise ValueError(f"'{network.layer}' has no spikes in sample {number}, so none can be changed.")
+        raise ValueError(
+            f"'{network.layer}' has no spikes in sample {number}, so none can be changed. Add one (kind 'add'), or"
+            " choose another layer."
+        )
     spikes = [plan.spike] if plan.spike is not None else generator.integers(len(times), size=plan.repeats)
     if not 0 <= spikes[0] < len(times):
         raise ValueError(

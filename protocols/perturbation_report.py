@@ -71,9 +71,10 @@ def draw_all(folder, network, example, plan, tables, measures, summary):
     dose = f", by {sizes[-1]:g} {_UNITS[plan.kind]}" if plan.kind in SIZED else ""
     caption = f"Sample {number}, {_SAID[plan.kind].format(network.layer)}{dose}"
     drawn(f"{caption}: spikes before and after.", "raster.png", draw_changed_raster, layers, mark, network.duration)
-    spiking = {name: _ranks(base.trains[name], largest.trains[name], plan) for name in behind}
-    if spiking:
-        drawn(f"{caption}: the order of the spikes.", "rank_order.png", draw_rank_order, spiking)
+    if behind:
+        order = pd.concat([_ranks(name, base, largest, plan) for name in behind], ignore_index=True)
+        order.to_csv(folder / "rank_order.csv", index=False)
+        drawn(f"{caption}: the order of the spikes.", "rank_order.png", draw_rank_order, order)
     courses = tables["courses"][~(tables["courses"]["size"] == 0)]
     caption = (
         "Distance of the states of the neurons since the perturbation: medians and quartiles of all perturbations."
@@ -125,11 +126,14 @@ def _fates(name, network, base, trial, plan):
     )
 
 
-def _ranks(before, after, plan):
+def _ranks(name, base, trial, plan):
+    """The spikes of a layer that both trials have, with their places in the order of time."""
+    before, after = base.trains[name], trial.trains[name]
     found = match_spikes(before, after, plan.time_scale)
-    old, new = ranks(before[0][found.before]), ranks(after[0][found.after])
-    order = np.argsort(old)
-    return old[order], new[order]
+    old, new = before[0][found.before], after[0][found.after]
+    columns = {"response_layer": name, "neuron": before[1][found.before], "time_before": old, "time_after": new}
+    table = pd.DataFrame({**columns, "rank_before": ranks(old), "rank_after": ranks(new)})
+    return table.sort_values("rank_before")
 
 
 def _example_distances(network, layers, base, trials, plan, measures):

@@ -161,6 +161,8 @@ def perturb_network(
     """
     sizes = tuple(SIZES if sizes is None and kind in SIZED else sizes or ())
     plan = Plan(kind, sizes, repeats, seed, spike, time_scale)
+    if threads < 1:
+        raise ValueError(f"'threads' has to be at least 1, not {threads}.")
     require_libraries(distances)
     _require_table(table)
     samples = {0: None} if samples is None else samples

@@ -46,6 +46,12 @@ def test_a_shift_of_input_spikes(place, tmp_path):
     assert set(courses["response_layer"]) == {"hidden", "readout"}
     first = courses[courses["size"] == 1e-3].groupby("response_layer")["perturbations"].first()
     assert (first == 4).all()
+    order = pd.read_csv(tmp_path / "out" / "rank_order.csv")
+    assert list(order["time_before"].rank()) == list(order["rank_before"] + 1)
+    assert list(order["time_after"].rank()) == list(order["rank_after"] + 1)
+    example = changes[(changes["sample"] == 0) & (changes["repeat"] == 0) & (changes["size"] == 1e-3)]
+    (hidden,) = example[example["response_layer"] == "hidden"].itertuples()
+    assert (order["rank_before"] != order["rank_after"]).sum() == hidden.moved_in_rank
     for name in ("raster", "rank_order", "distance", "dose_response", "layers"):
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "out" / "summary.json").read_text("utf-8")) == summary
@@ -113,7 +119,7 @@ def test_the_command(place, tmp_path, capsys):
         (["--kind", "add", "--sizes", "1e-3"], "'add' has no size: a spike is there or not."),
         (["--kind", "add", "--spike", "1"], "'add' changes no spike that is there; leave 'spike' out."),
         (["--seed", "-1"], "'seed' has to be at least 0, not -1."),
-        (["--threads", "0"], "'workers' has to be at least 1"),
+        (["--threads", "0"], "'threads' has to be at least 1, not 0."),
     ],
 )
 def test_bad_input_is_refused_by_name(place, tmp_path, capsys, arguments, said):
