@@ -176,19 +176,23 @@ def perturb_network(
     folder = claim_folder(out, settings)
     pieces = {f"sample_{k}": (perturbed, sample, k, plan) for k, sample in samples.items()}
     found = run_pieces(perturb_sample, pieces, folder / "pieces", threads, prefer="threads", report=report)
+    tables = _tables(found, perturbed)
+    for name, frame in tables.items():
+        _write_table(frame, folder / f"{name}.{table}")
+    summary = {"settings": settings, "found": summarise(tables, perturbed)}
+    pictures = draw_all(folder, perturbed, next(iter(samples.items())), plan, tables, distances, summary)
+    write_report(folder, summary, tables, pictures)
+    write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    return summary
+
+
+def _tables(found, network):
+    """The pieces of a study as tables: perturbations, changes by layer, and courses of the distance of states."""
     tables = {
         name: pd.DataFrame([row for piece in found.values() for row in piece[name]])
         for name in ("perturbations", "changes")
     }
-    tables["courses"] = _courses(found, tables["perturbations"], perturbed.times)
-    for name, frame in tables.items():
-        _write_table(frame, folder / f"{name}.{table}")
-    summary = {"settings": settings, "found": summarise(tables, perturbed)}
-    example = next(iter(samples.items()))
-    pictures = draw_all(folder, perturbed, example, plan, tables, distances, summary)
-    write_report(folder, summary, tables, pictures)
-    write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
-    return summary
+    return {**tables, "courses": _courses(found, tables["perturbations"], network.times)}
 
 
 def embedded_test():

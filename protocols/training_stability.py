@@ -96,10 +96,7 @@ def measure_stability(
     train = embedded_training() if train is None else train
     inputs = said_units(train) or 700
     recipes = {neuron: asdict(_recipe(config, neuron, inputs, plain)) for neuron in neurons}
-    with SpikeDataset(train, n_units=inputs) as dataset:
-        if samples is not None and samples > len(dataset):
-            raise ValueError(f"'{train}' has {len(dataset)} samples, fewer than the {samples} asked for.")
-        synthetic, classes = dataset.synthetic, dataset.n_classes
+    synthetic, classes = _data(train, inputs, samples)
     settings = {
         "file": Path(train).name,
         "data": fingerprint(train),
@@ -125,6 +122,11 @@ def measure_stability(
         for seed in range(seeds)
     }
     found = run_pieces(train_once, pieces, folder / "runs", workers, scheduler, report=report)
+    return _written(folder, found, settings, classes)
+
+
+def _written(folder, found, settings, classes):
+    """Tables, pictures, summary and report of the runs; the summary."""
     runs = pd.DataFrame([piece["run"] for piece in found.values()])
     histories = pd.DataFrame([row for piece in found.values() for row in piece["history"]])
     if histories.empty:
@@ -160,6 +162,14 @@ def _check(numbers, neurons, multiples):
     for multiple in multiples:
         if not 0 < multiple < np.inf:
             raise ValueError(f"Multiples of the step sizes have to be positive and finite, not {multiple:g}.")
+
+
+def _data(train, inputs, samples):
+    """Whether a file is synthetic, and its number of classes; it has to have so many samples."""
+    with SpikeDataset(train, n_units=inputs) as dataset:
+        if samples is not None and samples > len(dataset):
+            raise ValueError(f"'{train}' has {len(dataset)} samples, fewer than the {samples} asked for.")
+        return dataset.synthetic, dataset.n_classes
 
 
 def _recipe(config, neuron, inputs, plain):
