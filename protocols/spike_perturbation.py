@@ -134,7 +134,8 @@ def perturb_network(
     kind, sizes, repeats, spike, seed, time_scale
         See `Plan`; sizes are by default 1e-9 to 1e-2.
     samples : dict, optional
-        `SpikeSample`s by their numbers; without, the network is run as it is.
+        By their numbers, the samples (`SpikeSample`) whose spikes the stimulus gets; without, the network is run as it
+        is.
     distances : sequence of str
         Spike-train distances over time, of one example in each size: 'victor_purpura', 'van_rossum' (elephant), 'spike'
         (PySpike). May be empty.
