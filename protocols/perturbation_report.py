@@ -165,7 +165,8 @@ def write_report(folder, summary, tables, pictures):
     summary["versions"] = versions_of("pandas", "scipy")
     by_size = Section("Perturbations", _in_words(settings, found), pd.DataFrame(found["by_size"]))
     by_layer = Section("Layers", [_LAYERS], pd.DataFrame(found["by_layer"]))
-    data = f"Data: {SYNTHETIC if settings.get('synthetic') else ''} {settings.get('file', 'the network as it is')}"
+    file = settings.get("file", "the network as it is")
+    data = f"Data: {file}. {SYNTHETIC}" if settings.get("synthetic") else f"Data: {file}"
     sections = [by_size, by_layer, Section("Pictures", [], None, pictures)]
     title = _title({**settings, "synthetic": False}, settings["layer"])
     write_page(folder / "report.html", title, data, sections, settings, summary["versions"])

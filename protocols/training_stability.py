@@ -308,7 +308,7 @@ def _write_report(folder, summary, runs, histories):
         Section("Pictures", [], None, [(caption, folder / name) for caption, name in pictures]),
         Section("Runs", [], runs),
     ]
-    data = f"Data: {SYNTHETIC if settings['synthetic'] else ''} {settings['file']}"
+    data = f"Data: {settings['file']}. {SYNTHETIC}" if settings["synthetic"] else f"Data: {settings['file']}"
     page = "Trainings of LIF and QIF networks that diverge"
     write_page(folder / "report.html", page, data, sections, settings, summary["versions"])
 
