@@ -13,6 +13,8 @@ _INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 _GOING_ON = {
     "train": " The last whole epoch is kept; --resume goes on.",
     "reproduce": " What is finished is kept; the same command goes on.",
+    "perturb": " Finished samples are kept; the same command goes on.",
+    "stability": " Finished runs are kept; the same command goes on.",
     "search": " Finished trials are kept; the same command goes on.",
 }
 
@@ -68,6 +70,8 @@ def _parser():
         reproduction,
         search,
         shd_training,
+        spike_perturbation,
+        training_stability,
     )
 
     parser = argparse.ArgumentParser(
@@ -83,8 +87,10 @@ def _parser():
         ("train", shd_training, "train a network on spike trains of spoken digits"),
         ("search", search, "search for the best settings, with any number of workers"),
         ("predict", prediction, "label spike trains by a trained network"),
+        ("perturb", spike_perturbation, "change one spike or one weight and follow what comes of it"),
         ("reproduce", reproduction, "search and train LIF and QIF networks, and write a report"),
         ("bench", benchmark, "time the forward and the reverse sweep"),
+        ("stability", training_stability, "count the trainings that diverge, over seeds and step sizes"),
         ("compare", comparison, "draw several trainings into one picture"),
         ("devices", devices, "show what this machine has, and which solvers work on it"),
         ("data download", data_download, "fetch a published data set"),

@@ -29,7 +29,7 @@ def draw_confusion(matrix, names, path, title=None):
         If the file cannot be written.
     """
     size = max(4.0, 1.6 + 0.36 * len(names))
-    figure = _figure(size + 0.8, size)
+    figure = new_figure(size + 0.8, size)
     panel = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -68,7 +68,7 @@ def draw_rasters(rasters, n_neurons, duration, path, title=None):
     """
     columns = min(3, len(rasters))
     rows = math.ceil(len(rasters) / columns)
-    figure = _figure(3.4 * columns, 0.5 + 2.3 * rows)
+    figure = new_figure(3.4 * columns, 0.5 + 2.3 * rows)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, (name, times, neurons) in zip(panels, rasters, strict=False):
         panel.scatter(times, neurons, s=max(1.0, 60 / n_neurons), color=COLOURS[0], linewidths=0)
@@ -102,7 +102,7 @@ def draw_importance(shares, path, title=None):
     OSError
         If the file cannot be written.
     """
-    figure = _figure(6.5, 0.9 + 0.28 * len(shares))
+    figure = new_figure(6.5, 0.9 + 0.28 * len(shares))
     panel = figure.subplots()
     names = list(shares)[::-1]
     panel.barh(names, [shares[name] for name in names], color=COLOURS[0])
@@ -137,7 +137,7 @@ def draw_slices(table, names, value, log, path, title=None):
     """
     columns = min(4, len(names))
     rows = math.ceil(len(names) / columns)
-    figure = _figure(2.7 * columns, 0.5 + 2.2 * rows)
+    figure = new_figure(2.7 * columns, 0.5 + 2.2 * rows)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
         points = panel.scatter(table[name], table[value], c=table["number"], cmap="viridis", s=14)
@@ -182,7 +182,7 @@ def draw_parallel(table, names, value, log, path, title=None):
         width = scaled.max() - scaled.min()
         places.append((scaled - scaled.min()) / width if width > 0 else 0.5 + 0 * scaled)
         labels.append(f"{name.replace('_', ' ')}\n{column.min():.3g} to {column.max():.3g}")
-    figure = _figure(1.5 + 0.75 * len(shown), 5.2)
+    figure = new_figure(1.5 + 0.75 * len(shown), 5.2)
     panel = figure.subplots()
     colours = ScalarMappable(Normalize(table[value].min(), table[value].max()), "viridis")
     for row in table[value].argsort():
@@ -197,7 +197,8 @@ def draw_parallel(table, names, value, log, path, title=None):
     figure.savefig(path)
 
 
-def _figure(width, height):
+def new_figure(width, height):
+    """A figure of that size in inches that no window shows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

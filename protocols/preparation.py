@@ -64,15 +64,15 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
     """
     classifier = classifier_of(neuron, sizes, recipe, recurrent)
     steps = {
-        "input": (recipe.learning_rate, recipe.clip, None),
-        "recurrent": (recipe.learning_rate, recipe.clip, None),
+        "input": (recipe.learning_rate, recipe.clip or None, None),
+        "recurrent": (recipe.learning_rate, recipe.clip or None, None),
         "readout": (recipe.readout_learning_rate, None, None),
         "delay": (recipe.delay_rate * second, None, (0 * ms, None)),
         "time constant": (recipe.time_constant_rate * second, None, (1 * ms, None)),
     }
     rates, clips, bounds = map(list, zip(*[steps[role] for role in classifier.roles], strict=True))
     levels = {"minimum": recipe.floor, "lift": recipe.lift, "maximum": recipe.ceiling or math.inf}
-    layers = [classifier.input_synapses, *[layer.synapses for layer in classifier.deeper]]
+    layers = [classifier.input_synapses, *[layer.synapses for layer in classifier.deeper]] if recipe.floor else []
     return Trainer(
         classifier.network,
         classifier.loss,

@@ -15,7 +15,7 @@ class Recipe:
     learning_rate, readout_learning_rate : float
         Adam's step sizes at the start; they fall to zero along half a cosine.
     clip : float
-        The largest norm of the slopes that one sample gives to one hidden neuron's input weights.
+        The largest norm of the slopes that one sample gives to one hidden neuron's input weights; 0 for no limit.
     initial_spikes : float
         The mean number of spikes per hidden neuron and sample to which the input weights are scaled.
     weight_time : float
@@ -32,9 +32,11 @@ class Recipe:
     weight_decay : float
         The share of itself that a weight loses per step.
     floor, lift : float
-        Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step.
+        Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step;
+        none has with a ``floor`` of 0.
     ceiling : float
-        Hidden neurons above so many spikes per sample have ``lift`` subtracted from all their input weights; 0: none.
+        Hidden neurons above so many spikes per sample have ``lift`` subtracted from all their input weights; 0, or no
+        floor: none.
     shift, stretch, jitter : int, float, float
         Augmentation of the training samples, see `SpikeAugmentation`.
     batch_size : int

@@ -1,0 +1,337 @@
+"""Change one spike or one weight of a network, and follow what comes of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brian_qif.protocols.data_choice import SYNTHETIC
+from brian_qif.protocols.divergence import flux_tube_radius
+from brian_qif.protocols.parallel import claim_folder, run_pieces
+from brian_qif.protocols.perturbation_pieces import SIZED, SIZES, Plan, perturb_sample
+from brian_qif.protocols.perturbation_report import draw_all, write_report
+from brian_qif.protocols.perturbed_network import KINDS, PerturbedNetwork
+from brian_qif.protocols.preparation import encoding_of
+from brian_qif.protocols.run_folder import fingerprint
+from brian_qif.protocols.spike_distances import MEASURES, require_libraries
+from brian_qif.protocols.trained_network import load_network, recipe_in
+from brian_qif.training.checkpoints import write_atomically
+from brian_qif.training.datasets import SpikeDataset, said_units
+
+TABLES = ("csv", "parquet")
+_TIMES = 200  # at which states are compared
+
+
+def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10, **options):
+    """Perturb a trained network on samples of a file.
+
+    Parameters
+    ----------
+    run : str or os.PathLike
+        The folder of a run of ``brian-qif train``.
+    file : str or os.PathLike, optional
+        HDF5 file in the layout of `SpikeDataset`; by default the test part of the SYNTHETIC digits of the package.
+    out : str or os.PathLike, optional
+        The folder, by default ``perturbed_KIND_LAYER`` in that of the run. What is finished in it is kept.
+    kind : 'add', 'delete', 'shift' or 'weight'
+        A spike more, a spike less, a spike later, or one weight more: see `PerturbedNetwork` for what that means where
+        the spike is one of hidden neurons.
+    layer : str
+        Whose spike, or the weight of whose synapses: ``stimulus`` (also called ``input``), ``hidden``, ``hidden_2``...
+    samples : int
+        How many samples, evenly spread over the file.
+    **options
+        See `perturb_network`.
+
+    Returns
+    -------
+    dict
+        What summary.json holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run or no file.
+    ImportError
+        If a library for distances or tables is missing.
+    ValueError
+        If something is asked for that is not there, or the folder holds a study with other settings.
+    """
+    if samples < 1:
+        raise ValueError(f"'samples' has to be at least 1, not {samples}.")
+    trained = load_network(run)
+    file = embedded_test() if file is None else file
+    settings, inputs = trained.settings, trained.settings["inputs"]
+    said = said_units(file)
+    if said is not None and said != inputs:
+        raise ValueError(f"'{file}' has {said} input neurons, but the network of '{run}' has {inputs}.")
+    layer = "stimulus" if layer == "input" else layer
+    encoding = encoding_of(recipe_in(settings), inputs)
+    with SpikeDataset(file, n_units=inputs, n_classes=settings["classes"], encoding=encoding) as dataset:
+        if samples > len(dataset):
+            raise ValueError(f"'{file}' has {len(dataset)} samples, fewer than the {samples} asked for.")
+        numbers = np.unique(np.linspace(0, len(dataset) - 1, samples).astype(int))
+        chosen = {int(k): dataset[int(k)] for k in numbers}
+        synthetic = dataset.synthetic
+    said_of_it = {
+        "run": Path(run).name,
+        "checkpoint": fingerprint(Path(run) / "checkpoint.npz"),
+        "neuron": settings["neuron"],
+        "file": Path(file).name,
+        "data": fingerprint(file),
+        "synthetic": synthetic,
+    }
+    return perturb_network(
+        trained.network,
+        trained.duration,
+        layer,
+        Path(run) / f"perturbed_{kind}_{layer}" if out is None else out,
+        kind=kind,
+        samples=chosen,
+        stimulus=trained.stimulus,
+        loss=trained.loss,
+        time_scale=recipe_in(settings).tau_m,
+        about=said_of_it,
+        **options,
+    )
+
+
+def perturb_network(
+    network,
+    duration,
+    layer,
+    out,
+    kind="shift",
+    sizes=None,
+    samples=None,
+    stimulus=None,
+    loss=None,
+    repeats=5,
+    spike=None,
+    seed=0,
+    time_scale=0.01,
+    distances=MEASURES,
+    table="csv",
+    threads=1,
+    solver=None,
+    about=None,
+    report=None,
+):
+    """Perturb any network that `EventSolver` takes.
+
+    Parameters
+    ----------
+    network, duration, layer, stimulus, loss, solver
+        See `PerturbedNetwork`. Names in the equations have to be defined by the groups.
+    out : str or os.PathLike
+        The folder for the tables, pictures, summary.json and report.html. What is finished in it is kept.
+    kind, sizes, repeats, spike, seed, time_scale
+        See `Plan`; sizes are by default 1e-9 to 1e-2.
+    samples : dict, optional
+        By their numbers, the samples (`SpikeSample`) whose spikes the stimulus gets; without, the network is run as it
+        is.
+    distances : sequence of str
+        Spike-train distances over time, of one example in each size: 'victor_purpura', 'van_rossum' (elephant), 'spike'
+        (PySpike). May be empty.
+    table : 'csv' or 'parquet'
+        The format of the tables.
+    threads : int
+        Samples computed at a time; it changes no number.
+    about : dict, optional
+        What else decides the outcome, to be kept among the settings.
+    report : None, 'text', 'stderr' or callable
+        Where progress is reported.
+
+    Returns
+    -------
+    dict
+        What summary.json holds.
+
+    Raises
+    ------
+    ImportError
+        If a library for distances or tables is missing.
+    ValueError
+        If something is asked for that is not there, or the folder holds a study with other settings.
+    """
+    sizes = tuple(SIZES if sizes is None and kind in SIZED else sizes or ())
+    plan = Plan(kind, sizes, repeats, seed, spike, time_scale)
+    if threads < 1:
+        raise ValueError(f"'threads' has to be at least 1, not {threads}.")
+    require_libraries(distances)
+    _require_table(table)
+    samples = {0: None} if samples is None else samples
+    seconds = float(duration)
+    perturbed = PerturbedNetwork(
+        network, duration, layer, loss, stimulus, solver, times=np.linspace(0, seconds, _TIMES, endpoint=False)
+    )
+    about = {} if about is None else about
+    asked = {**asdict(plan), "sizes": list(sizes), "samples": list(samples)}
+    settings = {**about, "layer": perturbed.layer, "duration": seconds, **asked}
+    folder = claim_folder(out, settings)
+    pieces = {f"sample_{k}": (perturbed, sample, k, plan) for k, sample in samples.items()}
+    found = run_pieces(perturb_sample, pieces, folder / "pieces", threads, prefer="threads", report=report)
+    tables = _tables(found, perturbed)
+    for name, frame in tables.items():
+        _write_table(frame, folder / f"{name}.{table}")
+    summary = {"settings": settings, "found": summarise(tables, perturbed)}
+    pictures = draw_all(folder, perturbed, next(iter(samples.items())), plan, tables, distances, summary)
+    write_report(folder, summary, tables, pictures)
+    write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    return summary
+
+
+def _tables(found, network):
+    """The pieces of a study as tables: perturbations, changes by layer, and courses of the distance of states."""
+    tables = {
+        name: pd.DataFrame([row for piece in found.values() for row in piece[name]])
+        for name in ("perturbations", "changes")
+    }
+    return {**tables, "courses": _courses(found, tables["perturbations"], network.times)}
+
+
+def embedded_test():
+    """The file of test samples that comes with the package."""
+    from brian_qif.data.embedded import embedded_files
+
+    return embedded_files()[1]
+
+
+def _require_table(table):
+    if table not in TABLES:
+        raise ValueError(f"Tables are written as {' or '.join(TABLES)}, not as {table!r}.")
+    if table == "parquet" and find_spec("pyarrow") is None:
+        raise ImportError("Parquet needs pyarrow: pip install pyarrow, or choose csv.")
+
+
+def _write_table(frame, path):
+    if path.suffix == ".parquet":
+        write_atomically(path, partial(frame.to_parquet, index=False))
+    else:
+        write_atomically(path, frame.to_csv(index=False).encode())
+
+
+def _courses(found, perturbations, times):
+    """Quartiles of the distance of the states, by layer, size and time since the perturbation."""
+    courses = [course for piece in found.values() for course in piece["courses"]]
+    rows, quartile_names = [], ["lower_quartile", "median", "upper_quartile"]
+    for size, own in perturbations.groupby("size", dropna=False):
+        for layer in courses[0]:
+            curves = np.full((len(own), len(times)), np.nan)
+            for place, k in enumerate(own.index):
+                curve = courses[k][layer]
+                curves[place, : len(curve)] = curve
+            known = np.isfinite(curves).sum(axis=0)
+            quartiles = np.nanquantile(curves[:, known > 0], (0.25, 0.5, 0.75), axis=0)
+            for lag, values, number in zip(times, quartiles.T, known, strict=False):
+                named = dict(zip(quartile_names, values.tolist(), strict=True))
+                rows.append({"size": size, "response_layer": layer, "lag": lag, "perturbations": int(number), **named})
+    return pd.DataFrame(rows, columns=["size", "response_layer", "lag", "perturbations", *quartile_names])
+
+
+def summarise(tables, network):
+    """What the tables say, by size and by layer, as plain numbers; None where there is nothing to say."""
+    perturbations, changes = tables["perturbations"], tables["changes"]
+    controls = changes[changes["control"]]
+    real = perturbations[~perturbations["control"]]
+    found = {"perturbations": len(real)}
+    if len(controls):
+        differing = controls["distance_end"].fillna(0).abs().max() + controls["victor_purpura"].fillna(0).abs().max()
+        found["largest_difference_without_perturbation"] = float(differing)
+    found["by_size"] = [_size_row(size, own) for size, own in real.groupby("size", dropna=False)]
+    found["by_layer"] = []
+    for (layer, size), own in changes[~changes["control"]].groupby(["response_layer", "size"], dropna=False):
+        found["by_layer"].append({"layer": layer, "size": _plain(size), **_layer_row(own)})
+    radii = {}
+    for layer in network.layers_behind():
+        own = changes[~changes["control"] & (changes["response_layer"] == layer) & changes["diverged"].notna()]
+        if len(own) and own["size"].notna().all():
+            radii[layer] = flux_tube_radius(own["size"], own["diverged"].astype(bool))
+    return {**found, "flux_tube_radius": radii}
+
+
+def _size_row(size, own):
+    change, foreseen = own["loss_change"].abs(), own["loss_change_linear"]
+    row = {"size": _plain(size), "perturbations": len(own), "loss_change_median": _plain(change.median())}
+    row["loss_change_linear_median"] = _plain(foreseen.abs().median())
+    if foreseen.notna().any():
+        error = (own["loss_change"] - foreseen).abs() / foreseen.abs().where(foreseen != 0)
+        row["linear_error_median"] = _plain(error.median())
+    if "flipped" in own:
+        row["answers_flipped"] = float(own["flipped"].mean())
+    return row
+
+
+def _layer_row(own):
+    row = {}
+    for name in ("gained", "lost", "shifted", "moved_in_rank"):
+        row[f"{name}_mean"] = _plain(own[name].mean())
+    for name in ("rms_shift", "victor_purpura", "distance_end", "growth_rate"):
+        row[f"{name}_median"] = _plain(own[name].median())
+    for name in ("diverged", "reconverged"):
+        known = own[name].dropna().astype(bool)
+        row[name] = _plain(known.mean()) if len(known) else None
+    row["first_difference_median"] = _plain(own["first_after"].median())
+    row["last_difference_median"] = _plain(own["last_after"].median())
+    return row
+
+
+def _plain(value):
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def add_arguments(parser):
+    """Give a parser the arguments of ``brian-qif perturb``."""
+    parser.add_argument("run", metavar="RUN_DIR", help="folder of a training")
+    parser.add_argument(
+        "--file", metavar="FILE", help="HDF5 file (SHD layout; default: the SYNTHETIC digits of the package)"
+    )
+    parser.add_argument("--kind", choices=KINDS, default="shift", help="what is changed (default: %(default)s)")
+    parser.add_argument(
+        "--layer",
+        default="stimulus",
+        metavar="NAME",
+        help="whose spike, or the weight of whose synapses: input, hidden, hidden_2, ... (default: input)",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="shifts in seconds, or changes of a weight in root mean squares of its like (default: 1e-9 to 1e-2)",
+    )
+    parser.add_argument("--samples", type=int, default=10, metavar="N", help="samples (default: %(default)s)")
+    parser.add_argument(
+        "--repeats", type=int, default=5, metavar="N", help="spikes or weights per sample (default: %(default)s)"
+    )
+    parser.add_argument("--spike", type=int, metavar="K", help="change the K-th spike of the layer, not random ones")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides what is drawn (default: %(default)s)")
+    parser.add_argument(
+        "--distances",
+        nargs="*",
+        default=list(MEASURES),
+        choices=MEASURES,
+        metavar="NAME",
+        help=f"spike-train distances of the example: {', '.join(MEASURES)} (default: all; they need elephant, pyspike)",
+    )
+    parser.add_argument("--table", choices=TABLES, default="csv", help="format of the tables (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="samples at a time; changes no number")
+    parser.add_argument("--out", metavar="DIR", help="folder; what is finished in it is kept (default: in RUN_DIR)")
+
+
+def run(arguments):
+    """Carry out ``brian-qif perturb``; the lines to show."""
+    options = {name: value for name, value in vars(arguments).items() if name != "command"}
+    summary = perturb(options.pop("run"), **options, report="text")
+    settings, found = summary["settings"], summary["found"]
+    lines = [SYNTHETIC] if settings["synthetic"] else []
+    shown = pd.DataFrame(found["by_size"]).to_string(index=False, float_format="{:.3g}".format)
+    layer = "stimulus" if arguments.layer == "input" else arguments.layer
+    out = arguments.out or Path(arguments.run) / f"perturbed_{arguments.kind}_{layer}"
+    return "\n".join([*lines, shown, f"Written into '{out}': report.html, summary.json, tables and pictures."])
