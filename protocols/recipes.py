@@ -93,12 +93,13 @@ _HEARING = {
     "tap_delay": 80e-3,
     "input_mean": 0.3,
     "smoothing": 1.0,
-    "lift": 0.05,
+    "lift": 5e-3,
     "shift": 1,
     "stretch": 0.1,
     "jitter": 0.6,
     "weight_time": 0.3,
-    "learning_rate": 2e-2,
+    "output_scale": 0.1,
+    "learning_rate": 1e-2,
     "readout_learning_rate": 5e-2,
 }
 RECIPES = {
