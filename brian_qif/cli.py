@@ -13,6 +13,7 @@ _INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 _GOING_ON = {
     "train": " The last whole epoch is kept; --resume goes on.",
     "reproduce": " What is finished is kept; the same command goes on.",
+    "landscape": " What is finished is kept; the same command goes on.",
     "search": " Finished trials are kept; the same command goes on.",
 }
 
@@ -64,6 +65,7 @@ def _parser():
         data_info,
         data_synthesise,
         devices,
+        loss_landscape,
         prediction,
         reproduction,
         search,
@@ -84,6 +86,7 @@ def _parser():
         ("search", search, "search for the best settings, with any number of workers"),
         ("predict", prediction, "label spike trains by a trained network"),
         ("reproduce", reproduction, "search and train LIF and QIF networks, and write a report"),
+        ("landscape", loss_landscape, "draw the loss around trained networks and locate its jumps"),
         ("bench", benchmark, "time the forward and the reverse sweep"),
         ("compare", comparison, "draw several trainings into one picture"),
         ("devices", devices, "show what this machine has, and which solvers work on it"),

@@ -7,7 +7,9 @@ numbers of spikes something appeared or vanished, and bisection finds the place 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,6 +24,9 @@ _AT_END = 1e-6
 _MOVED = 1e-6
 # One-sided limits that differ by less than this part of the loss differ by rounding.
 _ROUNDING = 1e-9
+# Over so many widths of its bracket a spike that touches the threshold moves by far less than _MOVED, with the root of
+# the distance; one that runs off moves by its time constant, with the logarithm.
+_FURTHER = 16
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,20 @@ class Moment:
 
     def counts(self):
         """The number of spikes of every neuron that has any, by (group, neuron)."""
-        return Counter((name, int(unit)) for name, (_, units) in self.trains.items() for unit in units)
+        return self._counts
+
+    @cached_property
+    def _counts(self):
+        found = Counter()
+        for name, (_, units) in self.trains.items():
+            numbers = np.bincount(units)
+            found.update({(name, int(unit)): int(numbers[unit]) for unit in np.flatnonzero(numbers)})
+        return found
+
+    def times_of(self, group, neuron):
+        """The spike times of one neuron."""
+        times, units = self.trains[group]
+        return times[units == neuron]
 
 
 class LossLine:
@@ -100,6 +118,11 @@ class SpikeChange:
         Whose spike that is, and when, in seconds.
     at_end : bool
         Whether it comes or goes through the end of the trial.
+    unresolved : bool
+        Whether it is seen to come or go inside the trial while it is still moving fast: closer to the point it would be
+        elsewhere, and rounding hides the rest of its way. A QIF neuron that is left at its unstable point spikes later
+        with the logarithm of the distance, until the end of the trial; where that is many time constants away, the
+        last part of the way is narrower than any step of double precision. The jump is then that of the rounded loss.
     more, fewer : dict of str to int
         By group, how many neurons' spikes there are more, and fewer, behind.
     silenced : int
@@ -116,6 +139,12 @@ class SpikeChange:
     more: dict[str, int]
     fewer: dict[str, int]
     silenced: int
+    unresolved: bool = False
+
+    @property
+    def inside(self) -> bool:
+        """Whether the spike comes or goes inside the trial, as far as double precision tells."""
+        return not self.at_end and not self.unresolved
 
 
 @dataclass
@@ -168,9 +197,9 @@ def scan_line(line, low, high, points=101, tolerance=1e-3, finest=None) -> LineS
     for before, behind in zip(moments[:-1], moments[1:], strict=True):
         for left, right in _split(line, before, behind, tolerance, finest):
             swaps += 0 if left.counts() != right.counts() else order_swaps(left, right)
-            for first, last in _brackets(line, left, right, _BRACKET * (high - low)):
+            for first, last in brackets(line, left, right, _BRACKET * (high - low)):
                 seen += [first, last]
-                changes.append(_change(first, last, line.duration))
+                changes.append(change_in(line, first, last))
             seen.append(right)
     seen.sort(key=lambda moment: moment.position)
     return LineScan(seen, changes, swaps)
@@ -187,43 +216,54 @@ def _split(line, left, right, tolerance, finest):
     return _split(line, left, middle, tolerance, finest) + _split(line, middle, right, tolerance, finest)
 
 
-def _brackets(line, left, right, width):
-    """The shortest intervals between whose ends numbers of spikes differ."""
+def brackets(line, left: Moment, right: Moment, width: float) -> Iterator[tuple[Moment, Moment]]:
+    """The shortest intervals between whose ends numbers of spikes differ, in order, as they are found."""
     if left.counts() == right.counts():
-        return []
+        return
     middle = 0.5 * (left.position + right.position)
     shortest = max(width, 4 * np.finfo(float).eps * abs(middle))
     if right.position - left.position <= shortest or not left.position < middle < right.position:
-        return [(left, right)]
+        yield left, right
+        return
     between = line(middle, with_slope=False)
-    return _brackets(line, left, between, width) + _brackets(line, between, right, width)
+    yield from brackets(line, left, between, width)
+    yield from brackets(line, between, right, width)
 
 
-def _change(left: Moment, right: Moment, duration: float) -> SpikeChange:
+def change_in(line, left: Moment, right: Moment) -> SpikeChange:
     """What happens in a bracket, from the first spike that differs."""
     time, gained, group, neuron = min(_differences(left, right), key=lambda found: (found[0], found[2], found[3]))
     gap = right.loss - left.loss
     before, behind = left.counts(), right.counts()
-    more, fewer = behind - before, before - behind
+    at_end = line.duration - time <= _AT_END * line.duration
     return SpikeChange(
-        position=0.5 * (left.position + right.position),
+        position=float(0.5 * (left.position + right.position)),
         jump=gap if abs(gap) > _ROUNDING * max(1.0, abs(left.loss)) else 0.0,
         gained=gained,
         group=group,
         neuron=neuron,
         time=time,
-        at_end=duration - time <= _AT_END * duration,
-        more=_by_group(more),
-        fewer=_by_group(fewer),
+        at_end=at_end,
+        more=_by_group(behind - before),
+        fewer=_by_group(before - behind),
         silenced=sum(1 for key in before if key not in behind),
+        unresolved=not at_end and _runs_off(line, left, right, time, gained, (group, neuron)),
     )
+
+
+def _runs_off(line, left, right, time, gained, whose) -> bool:
+    """Whether a spike, seen from somewhat further away than its bracket, is at quite another time."""
+    distance = _FURTHER * (right.position - left.position)
+    further = line(right.position + distance if gained else left.position - distance, with_slope=False)
+    times = further.times_of(*whose)
+    return len(times) == (right if gained else left).counts()[whose] and bool(np.min(np.abs(times - time)) > _MOVED)
 
 
 def _differences(left: Moment, right: Moment):
     """For each neuron with another number of spikes, its first spike that is not on both sides."""
     changed = {key for key in (left.counts() - right.counts()) + (right.counts() - left.counts())}
     for group, neuron in changed:
-        one, other = (moment.trains[group][0][moment.trains[group][1] == neuron] for moment in (left, right))
+        one, other = left.times_of(group, neuron), right.times_of(group, neuron)
         both = min(len(one), len(other))
         moved = np.flatnonzero(np.abs(one[:both] - other[:both]) > _MOVED)
         place = int(moved[0]) if len(moved) else both

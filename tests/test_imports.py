@@ -19,14 +19,16 @@ PARTS = {
     "training": ({"training", "gradients", "_version"}, {"brian2", "numpy", "h5py", "pandas"}),
     "models": ({"models", "equations"}, {"brian2", "numpy"}),
     "protocols": (
-        {"protocols", "models", "training", "data", "plotting", "study_plotting", "solvers", "gradients", "codegen"},
-        {"brian2", "numpy", "pandas", "jinja2", "optuna", "sqlalchemy"},
+        {"protocols", "models", "training", "data", "plotting", "study_plotting", "landscape_plotting", "solvers"}
+        | {"gradients", "codegen"},
+        {"brian2", "numpy", "pandas", "jinja2", "optuna", "sqlalchemy", "joblib"},
     ),
     "preferences": (set(), {"brian2"}),
     "_shadow": (set(), set()),
     "_version": (set(), set()),
     "plotting": (set(), {"numpy", "matplotlib", "pandas"}),
     "study_plotting": ({"plotting"}, {"numpy", "matplotlib", "pandas"}),
+    "landscape_plotting": ({"plotting"}, {"numpy", "matplotlib"}),
     "cli": ({"_version"}, {"brian2"}),
 }
 # Allowed inside functions only: the command's studies, what draws, and a device that few have.
@@ -34,6 +36,8 @@ DEFERRED = {
     "cli": {"brian_qif.protocols"},
     "plotting": {"matplotlib"},
     "study_plotting": {"matplotlib"},
+    "landscape_plotting": {"matplotlib"},
+    "protocols": {"distributed"},
     "codegen": {"brian2genn"},
 }
 LIBRARY_FORBIDS = ("brian_qif.models", "brian_qif.protocols", "matplotlib")

@@ -187,6 +187,7 @@ class Pathway:
             delays=self.delays if delays is None else delays,
         )
         if delays is None:
+            self._layout  # noqa: B018  (computed here once, instead of for every set of weights)
             self._hand_on(changed)
         return changed
 
