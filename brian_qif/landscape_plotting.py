@@ -72,7 +72,7 @@ def draw_gradients(fields, path, title=None):
     path, title
         As for `draw_contours`.
     """
-    figure, panels = _side_by_side(len(fields), title)
+    figure, panels = _side_by_side(len(fields), title, height=5.0)
     levels = _levels([losses for _, _, losses, _ in fields])
     for panel, (name, places, losses, slopes) in zip(panels, fields, strict=True):
         filled = panel.contourf(places, places, losses, levels, cmap="Greys", alpha=0.75)
@@ -84,7 +84,7 @@ def draw_gradients(fields, path, title=None):
             **{"cmap": "plasma", "pivot": "mid", "scale": 30, "width": 0.004, "headwidth": 4},
         )
         _mark_network(panel, name)
-        bar = figure.colorbar(arrows, ax=panel, shrink=0.75, pad=0.02)
+        bar = figure.colorbar(arrows, ax=panel, shrink=0.75, orientation="horizontal", pad=0.02)
         bar.set_label("log10 of the slope", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     _colourbar(figure, panels, filled, "Mean loss")
@@ -206,8 +206,8 @@ def draw_changes(tables, neurons, duration, path, title=None):
         for kind, colour in _KINDS.items():
             own = (table["kind"] == kind).to_numpy(bool)
             style = {"color": colour, "alpha": 0.6, "linewidths": 0, "s": 6 + 24 * size[own] / bins[-1]}
-            label = f"{kind} ({np.count_nonzero(own)})"
-            panels[0, column].scatter(table["position"][own], table["time"][own], label=label, **style)
+            panels[0, column].scatter([], [], s=18, color=colour, label=f"{kind} ({np.count_nonzero(own)})")
+            panels[0, column].scatter(table["position"][own], table["time"][own], **style)
             panels[1, column].scatter(table["neuron"][own], table["time"][own], **style)
         kinds = [kind for kind in _KINDS if np.any((table["kind"] == kind).to_numpy(bool) & (size > 0))]
         stacked = [size[(table["kind"] == kind).to_numpy(bool) & (size > 0)] for kind in kinds]
@@ -268,8 +268,8 @@ def draw_roughness(networks, path, title=None):
     figure.savefig(path)
 
 
-def _side_by_side(count, title):
-    figure = _figure(4.6 * count + 1.2, 4.4)
+def _side_by_side(count, title, height=4.4):
+    figure = _figure(4.6 * count + 1.2, height)
     panels = figure.subplots(1, count, squeeze=False, sharex=True, sharey=True)[0]
     for panel in panels:
         panel.set_aspect("equal")
@@ -292,6 +292,8 @@ def _image(panel, places, values, low, high, colours):
     half = 0.5 * (places[1] - places[0])
     extent = (places[0] - half, places[-1] + half) * 2
     panel.tick_params(labelsize=7)
+    panel.set_xticks([places[0], 0, places[-1]])
+    panel.set_yticks([places[0], 0, places[-1]])
     return panel.imshow(values, cmap=colours, vmin=low, vmax=high, origin="lower", extent=extent, interpolation="none")
 
 

@@ -232,7 +232,7 @@ class DirectionChecks:
 
 @dataclass(frozen=True)
 class CellChecks:
-    """Cells of the grid, each with one sample: whether the loss jumps somewhere on their edges."""
+    """Cells of the grid, each with one sample: whether the loss jumps on the diagonal of the cell."""
 
     first: int
     last: int
@@ -244,35 +244,29 @@ class CellChecks:
         return f"cells_{self.first:04d}"
 
     def compute(self, subject: Subject) -> dict[str, np.ndarray]:
-        """Of each cell: row, column, sample, and what is on its edges: nothing, an unresolved change, a jump."""
+        """Of each cell: row, column, sample, and what is on its diagonal: nothing, an unresolved change, a jump."""
         probe, places = probe_of(subject), positions(self.size, self.extent)
         across, up = probe.direction(GRID, 0), probe.direction(GRID, 1)
+        diagonal = [one + other for one, other in zip(across, up, strict=True)]
         cells = np.empty((self.last - self.first, 4), np.int64)
         for k in range(self.first, self.last):
             generator = np.random.default_rng([subject.seed, CELLS, k])
             row, column = generator.integers(self.size - 1, size=2)
             sample = int(generator.integers(len(subject.samples)))
-            edges = [
-                (_line(probe, sample, ((places[fixed], other),), along), places[start], places[start + 1])
-                for fixed, other, along, start in (
-                    *((row + side, up, across, column) for side in (0, 1)),
-                    *((column + side, across, up, row) for side in (0, 1)),
-                )
-            ]
-            cells[k - self.first] = row, column, sample, _on_edges(edges)
+            corner = (places[column], across), (places[row], up)
+            found = _worst_on(_line(probe, sample, corner, diagonal), places[1] - places[0])
+            cells[k - self.first] = row, column, sample, found
         return {"cells": cells}
 
 
-def _on_edges(edges) -> int:
-    """The worst that is found on some lines; the first jump ends the search."""
+def _worst_on(line, length) -> int:
+    """The worst that is found on a line; the first jump ends the search."""
     worst = NONE
-    for line, low, high in edges:
-        ends = line(low, with_slope=False), line(high, with_slope=False)
-        for left, right in brackets(line, *ends, _NARROW * (high - low)):
-            change = change_in(line, left, right)
-            if change.inside and change.jump != 0:
-                return JUMP
-            worst = max(worst, UNRESOLVED if change.unresolved else NONE)
+    for left, right in brackets(line, line(0.0, with_slope=False), line(length, with_slope=False), _NARROW * length):
+        change = change_in(line, left, right)
+        if change.inside and change.jump != 0:
+            return JUMP
+        worst = max(worst, UNRESOLVED if change.unresolved else NONE)
     return worst
 
 

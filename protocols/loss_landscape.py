@@ -47,7 +47,7 @@ def landscape(
     line_extent=0.1,
     line_points=51,
     directions=32,
-    cells=96,
+    cells=24,
     normalise="neuron",
     dtype="float32",
     seed=0,
@@ -85,7 +85,7 @@ def landscape(
     directions : int
         Random directions along which the gradient is compared with finite differences.
     cells : int
-        Cells of the grid, drawn at random with a sample each, whose edges are searched for jumps.
+        Cells of the grid, drawn at random with a sample each, whose diagonals are searched for jumps.
     normalise : 'neuron' or 'none'
         See `random_direction`.
     dtype : 'float32' or 'float64'
@@ -224,7 +224,7 @@ def add_arguments(parser):
         ("--line-extent", float, 0.1, "how far the exact scan reaches on each line, with one sample"),
         ("--line-points", int, 51, "points of the first look of the exact scan"),
         ("--directions", int, 32, "random directions in which gradients are compared with finite differences"),
-        ("--cells", int, 96, "cells of the grid whose edges are searched for jumps"),
+        ("--cells", int, 24, "cells of the grid whose diagonals are searched for jumps"),
         ("--seed", int, 0, "decides directions, samples and cells"),
     )
     for name, kind, default, text in numbers:
