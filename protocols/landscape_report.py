@@ -205,7 +205,7 @@ def _tables(summary, changes):
         for row in summary.get("ratios", {}).get("gradient_variance_by_scale", [])
     ]
     if by_scale:
-        tables.append(("Variance of gradients by distance", pd.DataFrame(by_scale).fillna("")))
+        tables.append(("Variance of gradients by distance", pd.DataFrame(by_scale).astype(object).fillna("")))
     checked = [
         {"network": label, **{f"step {step}": _shown(share) for step, share in own["disagreeing_directions"].items()}}
         for label, own in networks.items()

@@ -40,7 +40,7 @@ def test_a_lif_spike_appears_where_the_peak_reaches_the_threshold():
     found = scan_line(line, 3.0, 5.0, points=6)
     (change,) = found.changes
     assert change.position == pytest.approx(4.0, abs=1e-10)
-    assert change.gained and not change.at_end
+    assert change.gained and change.inside
     assert (change.group, change.neuron) == ("one", 0)
     assert change.time == pytest.approx(1e-3 + 20e-3 * np.log(2), abs=1e-7)  # as sqrt of the distance to the point
     assert change.jump == pytest.approx(line(4.0 + 1e-9).loss - line(4.0 - 1e-9).loss, rel=1e-3)
@@ -89,6 +89,16 @@ def test_a_spike_leaves_through_the_end_of_the_trial_where_the_closed_form_says(
     assert change.at_end and change.gained
     assert change.time == pytest.approx(DURATION, rel=1e-8)
     assert change.jump == 0.0  # a spike at the end reaches nobody
+
+
+def test_a_spike_that_rounding_loses_on_its_way_to_the_end_is_told_apart():
+    # With r = 1 - exp(-t/tau_m) the spike is where sqrt(w) r = pi/2: it runs off to infinity as w falls to (pi/2)**2,
+    # by tau_m for each factor e, and 80 tau_m are more than the 36 that double precision can tell.
+    line = small_line(QIFGroup(1, tau_m=1 * ms, tau_s=0.5 * ms, name="one"), [1.0], [0.0])
+    (change,) = scan_line(line, 2.0, 3.0, points=5).changes
+    assert change.position == pytest.approx((np.pi / 2) ** 2, abs=1e-12)
+    assert change.unresolved and change.gained and not change.at_end and not change.inside
+    assert 20e-3 < change.time < 40e-3
 
 
 def random_line(make, seed, size=6, low=0.0, high=1.0, **solver):
