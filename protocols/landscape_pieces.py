@@ -183,7 +183,7 @@ def _total(numbers):
 CHANGE_COLUMNS = {
     "position": lambda change: change.position,
     "kind": lambda change: "at the end" if change.at_end else "unresolved" if change.unresolved else "inside",
-    "gained": lambda change: change.gained,
+    "what": lambda change: "moved" if change.moved else "gained" if change.gained else "lost",
     "group": lambda change: change.group,
     "neuron": lambda change: change.neuron,
     "time": lambda change: change.time,
@@ -193,11 +193,8 @@ CHANGE_COLUMNS = {
     "downstream": lambda change: max(0, _total(change.more) + _total(change.fewer) - 1),
     "silenced": lambda change: change.silenced,
 }
-_TEXTS, _WHOLE = ("kind", "group"), ("neuron", "more", "fewer", "downstream", "silenced")
-_EMPTY = {
-    name: "U1" if name in _TEXTS else np.int64 if name in _WHOLE else bool if name == "gained" else float
-    for name in CHANGE_COLUMNS
-}
+_TEXTS, _WHOLE = ("kind", "what", "group"), ("neuron", "more", "fewer", "downstream", "silenced")
+_EMPTY = {name: "U1" if name in _TEXTS else np.int64 if name in _WHOLE else float for name in CHANGE_COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -262,7 +259,7 @@ class CellChecks:
 def _worst_on(line, length) -> int:
     """The worst that is found on a line; the first jump ends the search."""
     worst = NONE
-    for left, right in brackets(line, line(0.0, with_slope=False), line(length, with_slope=False), _NARROW * length):
+    for left, right in brackets(line, line(0.0), line(length), _NARROW * length):
         change = change_in(line, left, right)
         if change.inside and change.jump != 0:
             return JUMP

@@ -70,6 +70,20 @@ def test_two_inputs_and_a_spike_that_vanishes():
     assert not change.gained and change.silenced == 1 and list(change.fewer.values()) == [1]
 
 
+def test_a_touching_spike_takes_the_place_of_a_later_one():
+    # The first input lifts v to s/4 at most; if that is below 1, the second makes the neuron spike, after 30 ms; if
+    # not, the neuron spikes before and the reset keeps it from spiking again: one spike on both sides.
+    line = small_line(LIFGroup(1, tau_m=20 * ms, tau_s=10 * ms), [1.0, 30.0], [0.0, 3.0])
+    sides = [line(4.0 + distance) for distance in (-1e-3, 1e-3)]
+    times = [next(iter(side.trains.values()))[0] for side in sides]
+    assert [len(own) for own in times] == [1, 1] and times[0][0] > 30e-3 > times[1][0]
+    (change,) = scan_line(line, 3.9, 4.1, points=4).changes
+    assert change.position == pytest.approx(4.0, abs=1e-10)
+    assert change.moved and change.inside and not change.gained and (change.more, change.fewer) == ({}, {})
+    assert change.time == pytest.approx(1e-3 + 20e-3 * np.log(2), abs=1e-6)
+    assert change.jump == pytest.approx(line(4.0 + 1e-9).loss - line(4.0 - 1e-9).loss, rel=1e-3)
+
+
 @pytest.mark.parametrize("which", ["lif", "qif"])
 def test_a_spike_leaves_through_the_end_of_the_trial_where_the_closed_form_says(which):
     first = 1.0
