@@ -15,7 +15,7 @@ import pytest
 
 from brian_qif import SpikeGradient, load_network
 from brian_qif.cli import main
-from brian_qif.protocols.discontinuities import LossLine, order_swaps, scan_line
+from brian_qif.protocols.discontinuities import LossLine, Moment, order_swaps, scan_line
 from brian_qif.protocols.landscape_findings import Plan
 from brian_qif.protocols.landscape_pieces import GRID, LINES, compared, positions
 from brian_qif.protocols.landscape_subject import probe_of, read_subjects
@@ -261,15 +261,12 @@ def test_a_loss_that_is_not_finite_is_named(runs, tmp_path):
         landscape(runs / "lif", None, runs / "train.h5", tmp_path / "out", extent=1e300, threads=1, **SMALL)
 
 
-def test_places_moved_follow_pairs_that_were_swapped(runs):
+def test_places_moved_follow_pairs_that_were_swapped():
     # Diaconis and Graham (1977): the sum of displacements lies between the number of swapped pairs and its double.
-    subject = subjects_of(runs)[1]
-    trained, gradient = gradient_of(subject.run)
-    direction = probe_of(subject).direction(LINES, 0)
-    line = LossLine(gradient, trained.stimulus, subject.duration, subject.samples[0], gradient.values(), direction)
-    one = line(0.0)
-    other = next(moment for moment in map(line, (0.02, 0.01, 0.005, 0.002, 0.001)) if moment.counts() == one.counts())
-    trains = [moment.trains["hidden"][1] for moment in (one, other)]
-    counts = [np.bincount(units, minlength=6) for units in trains]
-    moved = compared(*zip(trains, counts, strict=True))[1] * len(trains[0])
+    generator = np.random.default_rng(0)
+    times, units = np.arange(60.0), generator.integers(6, size=60)
+    order = np.argsort(times + generator.normal(scale=3, size=60), kind="stable")
+    one, other = (Moment(0.0, 0.0, 0.0, {"hidden": (times, own)}) for own in (units, units[order]))
+    counts = np.bincount(units, minlength=6)
+    moved = compared((units, counts), (units[order], counts))[1] * 60
     assert 0 < order_swaps(one, other) <= moved <= 2 * order_swaps(one, other)
