@@ -31,9 +31,9 @@ def draw_contours(grids, path, title=None):
         If the file cannot be written.
     """
     figure, panels = _side_by_side(len(grids), title)
-    levels = _levels([losses for *_, losses in grids])
+    levels, norm = _levels([losses for *_, losses in grids])
     for panel, (name, places, losses) in zip(panels, grids, strict=True):
-        filled = panel.contourf(places, places, losses, levels, cmap="viridis")
+        filled = panel.contourf(places, places, losses, levels, cmap="viridis", norm=norm)
         panel.contour(places, places, losses, levels[::3], colors="white", linewidths=0.4, alpha=0.7)
         _mark_network(panel, name)
     _colourbar(figure, panels, filled, "Mean loss")
@@ -56,7 +56,7 @@ def draw_surfaces(grids, path, title=None):
         panel.set_zlabel("Mean loss", fontsize=8)
         panel.tick_params(labelsize=7)
         panel.view_init(elev=32, azim=-58)
-        panel.set_box_aspect(None, zoom=0.88)
+        panel.set_box_aspect(None, zoom=0.95)
     _above(figure, title)
     figure.savefig(path)
 
@@ -73,9 +73,9 @@ def draw_gradients(fields, path, title=None):
         As for `draw_contours`.
     """
     figure, panels = _side_by_side(len(fields), title, height=5.0)
-    levels = _levels([losses for _, _, losses, _ in fields])
+    levels, norm = _levels([losses for _, _, losses, _ in fields])
     for panel, (name, places, losses, slopes) in zip(panels, fields, strict=True):
-        filled = panel.contourf(places, places, losses, levels, cmap="Greys", alpha=0.75)
+        filled = panel.contourf(places, places, losses, levels, cmap="Greys", norm=norm, alpha=0.6)
         row, column = np.nonzero(np.isfinite(slopes).all(axis=2))
         size = np.hypot(*slopes[row, column].T)
         unit = -slopes[row, column] / np.where(size > 0, size, 1)[:, None]
@@ -252,6 +252,7 @@ def draw_roughness(networks, path, title=None):
             distribution.plot(ordered[kept], share[kept], style, color=colour, label=f"{name}, {what}")
         variance.plot(steps, values, "o-", color=colour, markersize=4, label=name)
     distribution.set_xscale("log")
+    distribution.set_xlim(left=1e-4 * max(mean.max() for _, mean, *_ in networks))
     distribution.set_xlabel("Local Lipschitz estimate", fontsize=9)
     distribution.set_ylabel("Share of points below", fontsize=9)
     variance.set_xscale("log")
@@ -261,7 +262,7 @@ def draw_roughness(networks, path, title=None):
     for panel in (distribution, variance):
         panel.legend(frameon=False, fontsize=8)
         panel.spines[["top", "right"]].set_visible(False)
-        panel.tick_params(labelsize=8)
+        panel.tick_params(which="both", labelsize=8)
         panel.grid(color="0.92", linewidth=0.8)
         panel.set_axisbelow(True)
     _above(figure, title)
@@ -281,11 +282,14 @@ def _side_by_side(count, title, height=4.4):
 
 
 def _levels(grids):
-    """Levels that are dense where losses are low, common to all networks."""
+    """Levels that are dense where losses are low, common to all networks, and a colour for each."""
+    from matplotlib.colors import BoundaryNorm
+
     low, high = min(losses.min() for losses in grids), max(losses.max() for losses in grids)
     if not high > low:
         high = low + 1.0
-    return low + (high - low) * np.linspace(0, 1, 31) ** 1.5
+    levels = low + (high - low) * np.linspace(0, 1, 31) ** 1.5
+    return levels, BoundaryNorm(levels, 256)
 
 
 def _image(panel, places, values, low, high, colours):

@@ -230,18 +230,22 @@ def statement(label: str, summary: dict) -> str:
     """What the exact lines say of a network, in words."""
     if "changes_inside_trial" not in summary:
         return f"{label}: no line was scanned."
-    length = summary["scanned_length"]
+    length, jumps = summary["scanned_length"], summary["jumps_inside_trial"] + summary["jumps_at_end"]
     text = (
         f"{label}: {summary['jumps_per_unit_length']:.4g} jumps of a sample's loss per unit length (a step of 1 is as"
         f" large as the weights) over {length:.4g} unit lengths: {summary['jumps_inside_trial']} inside the trial,"
-        f" {summary['jumps_at_end']} at its end. They carry {summary['jump_share_of_variation']:.1%} of the total"
-        f" variation. Spikes came or went {summary['changes_inside_trial']} times inside the trial and"
-        f" {summary['changes_at_end']} times through its end."
+        f" {summary['jumps_at_end']} at its end."
+    )
+    if jumps:
+        text += f" They carry {summary['jump_share_of_variation']:.1%} of the total variation."
+    text += (
+        f" Spikes came, went or jumped in time at {summary['changes_inside_trial']} places inside the trial and came or"
+        f" went through its end at {summary['changes_at_end']}."
     )
     if summary["changes_unresolved"]:
         text += (
-            f" {summary['changes_unresolved']} more were on their way to the end when rounding lost them; what is left"
-            f" of their way carries {summary['unresolved_share_of_variation']:.1%} of the variation."
+            f" At {summary['changes_unresolved']} more they were on their way to the end when rounding lost them; the"
+            f" steps that are left of their way carry {summary['unresolved_share_of_variation']:.1%} of the variation."
         )
     return text
 
