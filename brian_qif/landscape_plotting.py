@@ -74,6 +74,8 @@ def draw_gradients(fields, path, title=None):
     """
     figure, panels = _side_by_side(len(fields), title, height=5.0)
     levels, norm = _levels([losses for _, _, losses, _ in fields])
+    sizes = [np.hypot(*slopes[np.isfinite(slopes).all(axis=2)].T) for *_, slopes in fields]
+    limits = [np.log10(max(1e-12, bound)) for bound in (min(map(np.min, sizes)), max(map(np.max, sizes)))]
     for panel, (name, places, losses, slopes) in zip(panels, fields, strict=True):
         filled = panel.contourf(places, places, losses, levels, cmap="Greys", norm=norm, alpha=0.6)
         row, column = np.nonzero(np.isfinite(slopes).all(axis=2))
@@ -81,7 +83,7 @@ def draw_gradients(fields, path, title=None):
         unit = -slopes[row, column] / np.where(size > 0, size, 1)[:, None]
         arrows = panel.quiver(
             *(places[column], places[row], *unit.T, np.log10(np.maximum(size, 1e-12))),
-            **{"cmap": "plasma", "pivot": "mid", "scale": 30, "width": 0.004, "headwidth": 4},
+            **{"cmap": "plasma", "clim": limits, "pivot": "mid", "scale": 30, "width": 0.004, "headwidth": 4},
         )
         _mark_network(panel, name)
         bar = figure.colorbar(arrows, ax=panel, shrink=0.75, orientation="horizontal", pad=0.02)

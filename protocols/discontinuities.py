@@ -22,7 +22,8 @@ from brian_qif.solvers.sweeps import GrazingSpikeError
 
 # Brackets are halved until they are this part of the line, or of their own position where that is larger.
 _BRACKET = 1e-13
-# A spike this close to the end of the trial, as a part of its length, has come or gone through the end.
+# A spike this close to the end of the trial, as a part of its length, has come or gone through the end. What it does to
+# the loss until then is of this order too, and no jump.
 _AT_END = 1e-6
 # Spikes that move by more than this, in seconds, over a bracket are other spikes.
 _MOVED = 1e-6
@@ -118,7 +119,8 @@ class SpikeChange:
     position : float
         Where, on the line.
     jump : float
-        How much higher the loss is just behind it than just before; 0 where the two differ by rounding.
+        How much higher the loss is just behind it than just before; 0 where the two differ by rounding, or by what a
+        spike does within a millionth of the trial before its end.
     gained : bool
         Whether the first spike that is not on both sides is there behind, not before.
     group, neuron, time : str, int, float
@@ -261,19 +263,23 @@ def change_in(line, left: Moment, right: Moment) -> SpikeChange:
     """What happens in a bracket, from the first spike that differs."""
     before, behind = left.counts(), right.counts()
     moved = before == behind
-    found = [_furthest(left, right)] if moved else _differences(left, right)
-    time, gained, group, neuron = min(found, key=lambda found: (found[0], found[2], found[3]))
+    if moved:
+        time, group, neuron, far = _furthest(left, right)
+        gained = False
+    else:
+        time, gained, group, neuron = min(_differences(left, right), key=lambda one: (one[0], one[2], one[3]))
     gap = right.loss - left.loss
     at_end = line.duration - time <= _AT_END * line.duration
     if at_end:
         unresolved = False
     elif moved:
-        unresolved = any(_runs_off(line, left, right, side, (group, neuron)) for side in (left, right))
+        # Where no spike is elsewhere behind, one came and went again within a bracket.
+        unresolved = not far or any(_runs_off(line, left, right, side, (group, neuron)) for side in (left, right))
     else:
         unresolved = _runs_off(line, left, right, right if gained else left, (group, neuron), time)
     return SpikeChange(
         position=float(0.5 * (left.position + right.position)),
-        jump=gap if abs(gap) > _ROUNDING * max(1.0, abs(left.loss)) else 0.0,
+        jump=gap if abs(gap) > (_AT_END if at_end else _ROUNDING) * max(1.0, abs(left.loss)) else 0.0,
         gained=gained,
         group=group,
         neuron=neuron,
@@ -307,8 +313,8 @@ def _furthest(left: Moment, right: Moment):
         far = np.flatnonzero(apart > _MOVED)
         place = int(far[0]) if len(far) else int(np.argmax(apart))
         found.append((-min(apart[place], _MOVED), float(min(one[place], other[place])), group, neuron))
-    _, time, group, neuron = min(found)
-    return time, False, group, neuron
+    least, time, group, neuron = min(found)
+    return time, group, neuron, least == -_MOVED
 
 
 def _differences(left: Moment, right: Moment):
