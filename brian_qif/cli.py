@@ -15,6 +15,7 @@ _GOING_ON = {
     "reproduce": " What is finished is kept; the same command goes on.",
     "perturb": " Finished samples are kept; the same command goes on.",
     "stability": " Finished runs are kept; the same command goes on.",
+    "landscape": " What is finished is kept; the same command goes on.",
     "search": " Finished trials are kept; the same command goes on.",
 }
 
@@ -66,6 +67,7 @@ def _parser():
         data_info,
         data_synthesise,
         devices,
+        loss_landscape,
         prediction,
         reproduction,
         search,
@@ -89,6 +91,7 @@ def _parser():
         ("predict", prediction, "label spike trains by a trained network"),
         ("perturb", spike_perturbation, "change one spike or one weight and follow what comes of it"),
         ("reproduce", reproduction, "search and train LIF and QIF networks, and write a report"),
+        ("landscape", loss_landscape, "draw the loss around trained networks and locate its jumps"),
         ("bench", benchmark, "time the forward and the reverse sweep"),
         ("stability", training_stability, "count the trainings that diverge, over seeds and step sizes"),
         ("compare", comparison, "draw several trainings into one picture"),

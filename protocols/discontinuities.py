@@ -1,13 +1,19 @@
 """Where on a line through parameter space spikes appear and vanish, and what the loss does there.
 
 On a grid of losses a jump can only be guessed. With exact spike times it is located: between two points with other
-numbers of spikes something appeared or vanished, and bisection finds the place to rounding error.
+numbers of spikes something appeared or vanished, and bisection finds the place to rounding error. Where numbers stay, a
+spike may still come at quite another time: one that touches the threshold takes the place of a later one, which the
+reset prevents. Such a place shows in the loss, which the slopes on both sides do not explain.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
@@ -16,12 +22,19 @@ from brian_qif.solvers.sweeps import GrazingSpikeError
 
 # Brackets are halved until they are this part of the line, or of their own position where that is larger.
 _BRACKET = 1e-13
-# A spike this close to the end of the trial, as a part of its length, has come or gone through the end.
+# A spike this close to the end of the trial, as a part of its length, has come or gone through the end. What it does to
+# the loss until then is of this order too, and no jump.
 _AT_END = 1e-6
 # Spikes that move by more than this, in seconds, over a bracket are other spikes.
 _MOVED = 1e-6
 # One-sided limits that differ by less than this part of the loss differ by rounding.
 _ROUNDING = 1e-9
+# Intervals this much shorter than those of the first look are judged by the loss alone, without slopes: these have no
+# bound beside a spike that has just appeared.
+_FINE = 1 / 64
+# Over so many widths of its bracket a spike that touches the threshold moves by far less than _MOVED, with the root of
+# the distance; one that runs off moves by its time constant, with the logarithm.
+_FURTHER = 16
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,20 @@ class Moment:
 
     def counts(self):
         """The number of spikes of every neuron that has any, by (group, neuron)."""
-        return Counter((name, int(unit)) for name, (_, units) in self.trains.items() for unit in units)
+        return self._counts
+
+    @cached_property
+    def _counts(self):
+        found = Counter()
+        for name, (_, units) in self.trains.items():
+            numbers = np.bincount(units)
+            found.update({(name, int(unit)): int(numbers[unit]) for unit in np.flatnonzero(numbers)})
+        return found
+
+    def times_of(self, group, neuron):
+        """The spike times of one neuron."""
+        times, units = self.trains[group]
+        return times[units == neuron]
 
 
 class LossLine:
@@ -86,20 +112,28 @@ class LossLine:
 
 @dataclass(frozen=True)
 class SpikeChange:
-    """A point of a line where the number of spikes changes.
+    """A point of a line where a spike appears, vanishes, or comes at quite another time.
 
     Attributes
     ----------
     position : float
         Where, on the line.
     jump : float
-        How much higher the loss is just behind it than just before; 0 where the two differ by rounding.
+        How much higher the loss is just behind it than just before; 0 where the two differ by rounding, or by what a
+        spike does within a millionth of the trial before its end.
     gained : bool
         Whether the first spike that is not on both sides is there behind, not before.
     group, neuron, time : str, int, float
         Whose spike that is, and when, in seconds.
     at_end : bool
         Whether it comes or goes through the end of the trial.
+    moved : bool
+        Whether all neurons keep their numbers of spikes, and that spike comes at another time; ``time`` is the earlier.
+    unresolved : bool
+        Whether it is seen to come or go inside the trial while it is still moving fast: closer to the point it would be
+        elsewhere, and rounding hides the rest of its way. A QIF neuron that is left at its unstable point spikes later
+        with the logarithm of the distance, until the end of the trial; where that is many time constants away, the
+        last part of the way is narrower than any step of double precision. The jump is then that of the rounded loss.
     more, fewer : dict of str to int
         By group, how many neurons' spikes there are more, and fewer, behind.
     silenced : int
@@ -116,6 +150,13 @@ class SpikeChange:
     more: dict[str, int]
     fewer: dict[str, int]
     silenced: int
+    moved: bool = False
+    unresolved: bool = False
+
+    @property
+    def inside(self) -> bool:
+        """Whether the spike comes or goes inside the trial, as far as double precision tells."""
+        return not self.at_end and not self.unresolved
 
 
 @dataclass
@@ -133,8 +174,8 @@ class LineScan:
         return float(np.sum(np.abs(np.diff(losses))))
 
 
-def scan_line(line, low, high, points=101, tolerance=1e-3, finest=None) -> LineScan:
-    """Look along a line, and locate every point where the number of spikes changes.
+def scan_line(line, low, high, points=101, tolerance=1e-3) -> LineScan:
+    """Look along a line, and locate every point where spikes appear, vanish, or jump in time.
 
     Parameters
     ----------
@@ -146,10 +187,10 @@ def scan_line(line, low, high, points=101, tolerance=1e-3, finest=None) -> LineS
         Equally spaced points of the first look.
     tolerance : float
         An interval is halved where the loss at its ends differs by more than this from what the two slopes say,
-        relative to the larger of 1 and the loss, though the numbers of spikes are the same.
-    finest : float, optional
-        The shortest interval that is halved for that, by default a 64th of the distance between two points. Of spikes
-        that come and go again within an interval of this length, and leave the loss alone, nothing is seen.
+        relative to the larger of 1 and the loss, though the numbers of spikes are the same: until slopes explain the
+        loss, or a jump is left. One of less than a 64th of the distance between two points is halved where the loss at
+        its ends differs by more than this. Of spikes that come and go again between two points, and leave the loss
+        alone up to this, nothing is seen; nor of smaller jumps that change no number of spikes.
 
     Returns
     -------
@@ -162,68 +203,125 @@ def scan_line(line, low, high, points=101, tolerance=1e-3, finest=None) -> LineS
     """
     if points < 2 or not low < high:
         raise ValueError(f"A line needs two points or more and an end above its beginning: {points}, {low} to {high}.")
-    finest = (high - low) / (points - 1) / 64 if finest is None else finest
     moments = [line(position) for position in np.linspace(low, high, points)]
-    seen, changes, swaps = [moments[0]], [], 0
+    seen, changes, swaps = [], [], 0
     for before, behind in zip(moments[:-1], moments[1:], strict=True):
-        for left, right in _split(line, before, behind, tolerance, finest):
-            swaps += 0 if left.counts() != right.counts() else order_swaps(left, right)
-            for first, last in _brackets(line, left, right, _BRACKET * (high - low)):
-                seen += [first, last]
-                changes.append(_change(first, last, line.duration))
-            seen.append(right)
-    seen.sort(key=lambda moment: moment.position)
+        for left, right, bracket in _cut(line, before, behind, tolerance, _BRACKET * (high - low)):
+            if bracket:
+                changes.append(change_in(line, left, right))
+            else:
+                swaps += order_swaps(left, right)
+            seen += [left, right]
+    seen.append(moments[-1])
     return LineScan(seen, changes, swaps)
 
 
-def _split(line, left, right, tolerance, finest):
-    """Intervals in which the loss does what the slopes at both ends say, or that are short."""
-    width = right.position - left.position
-    foreseen = left.loss + 0.5 * width * (left.slope + right.slope)
-    smooth = abs(right.loss - foreseen) <= tolerance * max(1.0, abs(left.loss))
-    if smooth or width <= finest or left.counts() != right.counts():
-        return [(left, right)]
-    middle = line(0.5 * (left.position + right.position))
-    return _split(line, left, middle, tolerance, finest) + _split(line, middle, right, tolerance, finest)
+def brackets(line, left: Moment, right: Moment, width: float, tolerance=1e-3) -> Iterator[tuple[Moment, Moment]]:
+    """The shortest intervals between whose ends spikes appear, vanish or jump, in order, as they are found."""
+    return ((first, last) for first, last, bracket in _cut(line, left, right, tolerance, width) if bracket)
 
 
-def _brackets(line, left, right, width):
-    """The shortest intervals between whose ends numbers of spikes differ."""
-    if left.counts() == right.counts():
-        return []
+def _cut(line, left, right, tolerance, width) -> Iterator[tuple[Moment, Moment, bool]]:
+    """An interval, cut into brackets and intervals in which the loss does what its slopes say."""
+    fine = _FINE * (right.position - left.position)
+    found = _halves(line, left, right, tolerance, width, fine)
+    for bracket, together in groupby(found, itemgetter(2)):
+        if bracket:
+            # Brackets side by side are one place, which rounding does not resolve further.
+            several = list(together)
+            yield several[0][0], several[-1][1], True
+        else:
+            yield from together
+
+
+def _halves(line, left, right, tolerance, width, fine):
+    same = left.counts() == right.counts()
+    if same and _is_smooth(line, left, right, tolerance, fine):
+        yield left, right, False
+        return
     middle = 0.5 * (left.position + right.position)
     shortest = max(width, 4 * np.finfo(float).eps * abs(middle))
     if right.position - left.position <= shortest or not left.position < middle < right.position:
-        return [(left, right)]
+        yield left, right, True
+        return
     between = line(middle, with_slope=False)
-    return _brackets(line, left, between, width) + _brackets(line, between, right, width)
+    yield from _halves(line, left, between, tolerance, width, fine)
+    yield from _halves(line, between, right, tolerance, width, fine)
 
 
-def _change(left: Moment, right: Moment, duration: float) -> SpikeChange:
+def _is_smooth(line, left, right, tolerance, fine) -> bool:
+    """Whether two slopes explain the loss, or it hardly differs over a short interval."""
+    allowed = tolerance * max(1.0, abs(left.loss))
+    gap, length = right.loss - left.loss, right.position - left.position
+    if length <= fine:
+        return abs(gap) <= allowed
+    slopes = [line(one.position).slope if np.isnan(one.slope) else one.slope for one in (left, right)]
+    return abs(gap - 0.5 * length * sum(slopes)) <= allowed
+
+
+def change_in(line, left: Moment, right: Moment) -> SpikeChange:
     """What happens in a bracket, from the first spike that differs."""
-    time, gained, group, neuron = min(_differences(left, right), key=lambda found: (found[0], found[2], found[3]))
-    gap = right.loss - left.loss
     before, behind = left.counts(), right.counts()
-    more, fewer = behind - before, before - behind
+    moved = before == behind
+    if moved:
+        time, group, neuron, far = _furthest(left, right)
+        gained = False
+    else:
+        time, gained, group, neuron = min(_differences(left, right), key=lambda one: (one[0], one[2], one[3]))
+    gap = right.loss - left.loss
+    at_end = line.duration - time <= _AT_END * line.duration
+    if at_end:
+        unresolved = False
+    elif moved:
+        # Where no spike is elsewhere behind, one came and went again within a bracket.
+        unresolved = not far or any(_runs_off(line, left, right, side, (group, neuron)) for side in (left, right))
+    else:
+        unresolved = _runs_off(line, left, right, right if gained else left, (group, neuron), time)
     return SpikeChange(
-        position=0.5 * (left.position + right.position),
-        jump=gap if abs(gap) > _ROUNDING * max(1.0, abs(left.loss)) else 0.0,
+        position=float(0.5 * (left.position + right.position)),
+        jump=gap if abs(gap) > (_AT_END if at_end else _ROUNDING) * max(1.0, abs(left.loss)) else 0.0,
         gained=gained,
         group=group,
         neuron=neuron,
         time=time,
-        at_end=duration - time <= _AT_END * duration,
-        more=_by_group(more),
-        fewer=_by_group(fewer),
+        at_end=at_end,
+        more=_by_group(behind - before),
+        fewer=_by_group(before - behind),
         silenced=sum(1 for key in before if key not in behind),
+        moved=moved,
+        unresolved=unresolved,
     )
+
+
+def _runs_off(line, left, right, side, whose, time=None) -> bool:
+    """Whether a neuron's spike, or any, is at quite another time somewhat further away than its bracket."""
+    distance = _FURTHER * (right.position - left.position)
+    further = line(side.position + (distance if side is right else -distance), with_slope=False)
+    times, near = further.times_of(*whose), side.times_of(*whose)
+    if len(times) != len(near):
+        return False
+    apart = np.abs(times - near)
+    return bool(np.max(apart if time is None else apart[near == time], initial=0) > _MOVED)
+
+
+def _furthest(left: Moment, right: Moment):
+    """Where numbers of spikes are the same, the first spike that moves by far, or else the one that moves most."""
+    found = []
+    for group, neuron in left.counts():
+        one, other = left.times_of(group, neuron), right.times_of(group, neuron)
+        apart = np.abs(one - other)
+        far = np.flatnonzero(apart > _MOVED)
+        place = int(far[0]) if len(far) else int(np.argmax(apart))
+        found.append((-min(apart[place], _MOVED), float(min(one[place], other[place])), group, neuron))
+    least, time, group, neuron = min(found)
+    return time, group, neuron, least == -_MOVED
 
 
 def _differences(left: Moment, right: Moment):
     """For each neuron with another number of spikes, its first spike that is not on both sides."""
     changed = {key for key in (left.counts() - right.counts()) + (right.counts() - left.counts())}
     for group, neuron in changed:
-        one, other = (moment.trains[group][0][moment.trains[group][1] == neuron] for moment in (left, right))
+        one, other = left.times_of(group, neuron), right.times_of(group, neuron)
         both = min(len(one), len(other))
         moved = np.flatnonzero(np.abs(one[:both] - other[:both]) > _MOVED)
         place = int(moved[0]) if len(moved) else both
@@ -245,6 +343,8 @@ def order_swaps(left: Moment, right: Moment) -> int:
     """
     swaps = 0
     for name, (_, units) in left.trains.items():
+        if np.array_equal(units, right.trains[name][1]):
+            continue
         place = {key: k for k, key in enumerate(_numbered(right.trains[name][1]))}
         swaps += _inversions([place[key] for key in _numbered(units)])
     return swaps

@@ -20,7 +20,7 @@ PARTS = {
     "models": ({"models", "equations"}, {"brian2", "numpy"}),
     "protocols": (
         {"protocols", "models", "training", "data", "plotting", "study_plotting", "solvers", "gradients", "codegen"}
-        | {"perturbation_plotting", "stability_plotting"},
+        | {"landscape_plotting", "perturbation_plotting", "stability_plotting"},
         {"brian2", "numpy", "scipy", "pandas", "jinja2", "joblib", "optuna", "sqlalchemy"},
     ),
     "preferences": (set(), {"brian2"}),
@@ -28,6 +28,7 @@ PARTS = {
     "_version": (set(), set()),
     "plotting": (set(), {"numpy", "matplotlib", "pandas"}),
     "study_plotting": ({"plotting"}, {"numpy", "matplotlib", "pandas"}),
+    "landscape_plotting": ({"plotting"}, {"numpy", "matplotlib"}),
     "perturbation_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib", "pandas"}),
     "stability_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib", "pandas"}),
     "cli": ({"_version"}, {"brian2"}),
@@ -37,6 +38,7 @@ DEFERRED = {
     "cli": {"brian_qif.protocols"},
     "plotting": {"matplotlib"},
     "study_plotting": {"matplotlib"},
+    "landscape_plotting": {"matplotlib"},
     "perturbation_plotting": {"matplotlib"},
     "stability_plotting": {"matplotlib"},
     "protocols": {"distributed", "elephant", "neo", "quantities", "pyspike"},

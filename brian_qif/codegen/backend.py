@@ -90,17 +90,13 @@ class _PackedPathway:
     """The arrays of a pathway in the order of its fans, as the generated code reads them."""
 
     def __init__(self, pathway: Pathway, dtype: str):
-        order = pathway.order
-        self.identity = bool(np.array_equal(order, np.arange(len(order))))
-        self.order = order
+        self.identity, self.targets, self.first_target = pathway.fan_targets
+        self.order = order = pathway.order
         self.pointer, self.start = pathway.fan_pointer, pathway.fan_start
         self.delay = np.ascontiguousarray(pathway.fan_delay, dtype=float)
-        self.targets = np.ascontiguousarray(pathway.post[order], dtype=np.int64)
-        self.weights = np.ascontiguousarray(pathway.weights[order], dtype=dtype)
-        first, last = self.start[:-1], self.start[1:] - 1
-        breaks = np.concatenate([[0], np.cumsum(np.diff(self.targets) != 1)])
-        self.first_target = np.where(breaks[first] == breaks[last], self.targets[first], -1)
-        self.largest = np.maximum.reduceat(np.abs(self.weights), first).astype(float, copy=False)
+        weights = pathway.weights if self.identity else pathway.weights[order]
+        self.weights = np.ascontiguousarray(weights, dtype=dtype)
+        self.largest = np.maximum.reduceat(np.abs(self.weights), self.start[:-1]).astype(float, copy=False)
 
     def synapse_order(self, values: np.ndarray) -> np.ndarray:
         """Values in the order of the fans, put into that of the synapses, in double precision."""

@@ -168,6 +168,20 @@ class Pathway:
         pointer = np.searchsorted(pre[first], np.arange(self.source_size + 1)).astype(np.int64)
         return order, start, delays[first], pointer
 
+    @cached_property
+    def fan_targets(self):
+        """What does not change with the weights, fan by fan.
+
+        Whether ``order`` changes nothing; the targets in that order; and for each fan its first target where its
+        targets follow one another, else -1.
+        """
+        order, start, _, _ = self._layout
+        targets = np.ascontiguousarray(self.post[order], dtype=np.int64)
+        first, last = start[:-1], start[1:] - 1
+        breaks = np.concatenate([[0], np.cumsum(np.diff(targets) != 1)])
+        first_target = np.where(breaks[first] == breaks[last], targets[first], -1)
+        return bool(np.array_equal(order, np.arange(len(order)))), targets, first_target
+
     @property
     def order(self) -> np.ndarray:
         return self._layout[0]
@@ -192,6 +206,7 @@ class Pathway:
             delays=self.delays if delays is None else delays,
         )
         if delays is None:
+            self.fan_targets  # noqa: B018  (computed here once, instead of for every set of weights)
             self._hand_on(changed)
         return changed
 
@@ -225,7 +240,7 @@ class Pathway:
 
     def _hand_on(self, other: Pathway) -> None:
         """Let a pathway with the same ends and delays have what was computed for this one."""
-        for name in ("_layout", "_cuts"):
+        for name in ("_layout", "fan_targets", "_cuts"):
             if name in self.__dict__:
                 other.__dict__[name] = self.__dict__[name]
 

@@ -40,7 +40,7 @@ def test_a_lif_spike_appears_where_the_peak_reaches_the_threshold():
     found = scan_line(line, 3.0, 5.0, points=6)
     (change,) = found.changes
     assert change.position == pytest.approx(4.0, abs=1e-10)
-    assert change.gained and not change.at_end
+    assert change.gained and change.inside
     assert (change.group, change.neuron) == ("one", 0)
     assert change.time == pytest.approx(1e-3 + 20e-3 * np.log(2), abs=1e-7)  # as sqrt of the distance to the point
     assert change.jump == pytest.approx(line(4.0 + 1e-9).loss - line(4.0 - 1e-9).loss, rel=1e-3)
@@ -70,6 +70,20 @@ def test_two_inputs_and_a_spike_that_vanishes():
     assert not change.gained and change.silenced == 1 and list(change.fewer.values()) == [1]
 
 
+def test_a_touching_spike_takes_the_place_of_a_later_one():
+    # The first input lifts v to s/4 at most; if that is below 1, the second makes the neuron spike, after 30 ms; if
+    # not, the neuron spikes before and the reset keeps it from spiking again: one spike on both sides.
+    line = small_line(LIFGroup(1, tau_m=20 * ms, tau_s=10 * ms), [1.0, 30.0], [0.0, 3.0])
+    sides = [line(4.0 + distance) for distance in (-1e-3, 1e-3)]
+    times = [next(iter(side.trains.values()))[0] for side in sides]
+    assert [len(own) for own in times] == [1, 1] and times[0][0] > 30e-3 > times[1][0]
+    (change,) = scan_line(line, 3.9, 4.1, points=4).changes
+    assert change.position == pytest.approx(4.0, abs=1e-10)
+    assert change.moved and change.inside and not change.gained and (change.more, change.fewer) == ({}, {})
+    assert change.time == pytest.approx(1e-3 + 20e-3 * np.log(2), abs=1e-6)
+    assert change.jump == pytest.approx(line(4.0 + 1e-9).loss - line(4.0 - 1e-9).loss, rel=1e-3)
+
+
 @pytest.mark.parametrize("which", ["lif", "qif"])
 def test_a_spike_leaves_through_the_end_of_the_trial_where_the_closed_form_says(which):
     first = 1.0
@@ -89,6 +103,16 @@ def test_a_spike_leaves_through_the_end_of_the_trial_where_the_closed_form_says(
     assert change.at_end and change.gained
     assert change.time == pytest.approx(DURATION, rel=1e-8)
     assert change.jump == 0.0  # a spike at the end reaches nobody
+
+
+def test_a_spike_that_rounding_loses_on_its_way_to_the_end_is_told_apart():
+    # With r = 1 - exp(-t/tau_m) the spike is where sqrt(w) r = pi/2: it runs off to infinity as w falls to (pi/2)**2,
+    # by tau_m for each factor e, and 80 tau_m are more than the 36 that double precision can tell.
+    line = small_line(QIFGroup(1, tau_m=1 * ms, tau_s=0.5 * ms, name="one"), [1.0], [0.0])
+    (change,) = scan_line(line, 2.0, 3.0, points=5).changes
+    assert change.position == pytest.approx((np.pi / 2) ** 2, abs=1e-12)
+    assert change.unresolved and change.gained and not change.at_end and not change.inside
+    assert 20e-3 < change.time < 40e-3
 
 
 def random_line(make, seed, size=6, low=0.0, high=1.0, **solver):
