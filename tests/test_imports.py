@@ -17,6 +17,10 @@ PARTS = {
     "codegen": ({"codegen", "plan", "solvers", "equations"}, {"brian2", "numpy", "jinja2", "sympy"}),
     "data": ({"data"}, {"numpy", "scipy", "h5py", "pooch", "requests", "tqdm", "soundfile"}),
     "training": ({"training", "gradients", "_version"}, {"brian2", "numpy", "h5py", "pandas"}),
+    "bridges": (
+        {"bridges", "gradients", "solvers", "plan"},
+        {"brian2", "numpy", "pandas", "torch", "jax", "nir", "neo", "quantities"},
+    ),
     "models": ({"models", "equations"}, {"brian2", "numpy"}),
     "protocols": (
         {"protocols", "models", "training", "data", "plotting", "study_plotting", "solvers", "gradients", "codegen"},
@@ -111,6 +115,8 @@ def test_a_module_imports_what_its_part_may(part, path):
         ("training", "import matplotlib"),
         ("data", "from brian_qif.training import datasets"),
         ("plotting", "import matplotlib.pyplot"),
+        ("gradients", "import torch"),
+        ("training", "from brian_qif.bridges import outputs"),
         ("cli", "from brian_qif.protocols import benchmark"),
         ("models", "from brian_qif.plan import reader"),
     ],

@@ -186,20 +186,33 @@ class CrossEntropyLoss:
         label = self.label if label is None else checked_label(label, self.classes, self.group_name)
         if label is None:
             raise ValueError("CrossEntropyLoss needs a label: CrossEntropyLoss(readout, label=3).")
-        index = reading.node(self.group_name)
-        node = reading.plan.nodes[index]
-        if self.output == "maximum":
-            mass, voltage = 1.0, record.peaks[index]
-        else:
-            mass = -np.expm1(-self.rate * duration) / self.rate if self.rate > 0 else duration
-            voltage = record.averages[index] / mass
-        outputs = self.gain * (node.v_offset + node.v_scale * voltage)
+        outputs = self.outputs(reading, record, duration)
         value, slope = cross_entropy(outputs, label)
+        return Evaluation(value, self.seeds(reading, record, duration, slope), outputs)
+
+    def outputs(self, reading: NetworkReading, record: Record, duration: float) -> np.ndarray:
+        """What the softmax is given, one number per neuron."""
+        node = reading.plan.nodes[reading.node(self.group_name)]
+        _, voltage = self._mass_and_voltage(reading, record, duration)
+        return self.gain * (node.v_offset + node.v_scale * voltage)
+
+    def seeds(self, reading: NetworkReading, record: Record, duration: float, slope: np.ndarray) -> Seeds:
+        """Seeds of the reverse sweep from the slopes by the outputs."""
+        index = reading.node(self.group_name)
+        mass, voltage = self._mass_and_voltage(reading, record, duration)
         by_voltage = self.gain * slope
-        own = {"v_offset": [by_voltage], "v_scale": [by_voltage * voltage]}
-        seeds = Seeds(coordinates={index: own})
-        (seeds.peaks if self.output == "maximum" else seeds.averages)[index] = by_voltage * node.v_scale / mass
-        return Evaluation(value, seeds, outputs)
+        seeds = Seeds(coordinates={index: {"v_offset": [by_voltage], "v_scale": [by_voltage * voltage]}})
+        by_record = by_voltage * reading.plan.nodes[index].v_scale / mass
+        (seeds.peaks if self.output == "maximum" else seeds.averages)[index] = by_record
+        return seeds
+
+    def _mass_and_voltage(self, reading: NetworkReading, record: Record, duration: float) -> tuple[float, np.ndarray]:
+        """The integral of the weight over the trial, and the voltage that counts, in normal form."""
+        index = reading.node(self.group_name)
+        if self.output == "maximum":
+            return 1.0, record.peaks[index]
+        mass = -np.expm1(-self.rate * duration) / self.rate if self.rate > 0 else duration
+        return mass, record.averages[index] / mass
 
 
 def cross_entropy(outputs: np.ndarray, label: int) -> tuple[float, np.ndarray]:
