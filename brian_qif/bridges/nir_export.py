@@ -8,7 +8,7 @@ from brian2 import Network, get_local_namespace, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.network_plan import VOLTAGE, HybridNode, NetworkPlan, NeuronNode, Pathway, SourceNode
-from brian_qif.plan.reader import read_network
+from brian_qif.plan.reader import NetworkReading, read_network
 
 
 def export_nir(network: Network, spike_area=1 * second, namespace: dict | None = None, level: int = 0) -> nir.NIRGraph:
@@ -46,13 +46,14 @@ def export_nir(network: Network, spike_area=1 * second, namespace: dict | None =
     """
     area = area_in_seconds(spike_area)
     namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
-    plan = read_network(network, namespace).plan
+    reading = read_network(network, namespace)
+    plan = reading.plan
     nodes: dict[str, nir.NIRNode] = {}
     edges: list[tuple[str, str]] = []
     for index, node in enumerate(plan.nodes):
         nodes[node.name] = _neurons(plan, index, area)
     for number, pathway in enumerate(plan.pathways):
-        _add_pathway(plan, pathway, number, nodes, edges)
+        _add_pathway(plan, pathway, _matrix_name(reading, number), nodes, edges)
     for index in _readouts(plan):
         name = plan.nodes[index].name
         nodes[f"{name}_output"] = nir.Output(output_type={"output": np.array([plan.nodes[index].size])})
@@ -128,27 +129,29 @@ def _each(node: NeuronNode, values: np.ndarray) -> np.ndarray:
     return np.array(np.broadcast_to(values, (node.size,)), dtype=float)
 
 
-def _add_pathway(plan: NetworkPlan, pathway: Pathway, number: int, nodes: dict, edges: list) -> None:
+def _matrix_name(reading: NetworkReading, number: int) -> str:
+    """The name of the `Synapses`, with a number where they act by several statements."""
+    owner = reading.synapses[number].owner
+    single = sum(other.owner == owner for other in reading.synapses.values()) == 1
+    return owner if single else f"{owner}_{number}"
+
+
+def _add_pathway(plan: NetworkPlan, pathway: Pathway, name: str, nodes: dict, edges: list) -> None:
     """The weights of some synapses as a matrix, and their delays before or behind it."""
-    if pathway.state is not None:
-        raise NotImplementedError(f"The synapses '{pathway.name}' have a state of their own, which NIR cannot say.")
     source, target = plan.nodes[pathway.source], plan.nodes[pathway.target]
     scale = target.v_scale if pathway.port == VOLTAGE else target.current_scale[pathway.port]
     matrix = np.zeros((target.size, source.size))
     np.add.at(matrix, (pathway.post, pathway.pre), pathway.weights * _each(target, scale)[pathway.post])
-    name = (
-        pathway.name if sum(other.name == pathway.name for other in plan.pathways) == 1 else f"{pathway.name}_{number}"
-    )
     nodes[name] = nir.Linear(weight=matrix)
     chain = [source.name, name, target.name]
     if np.any(pathway.delays != 0):
-        place, delay = _delays(pathway, source.size, target.size)
+        place, delay = _delays(pathway, name, source.size, target.size)
         nodes[f"{name}_delay"] = nir.Delay(delay=delay)
         chain.insert(place, f"{name}_delay")
     edges.extend(zip(chain[:-1], chain[1:], strict=True))
 
 
-def _delays(pathway: Pathway, sources: int, targets: int) -> tuple[int, np.ndarray]:
+def _delays(pathway: Pathway, name: str, sources: int, targets: int) -> tuple[int, np.ndarray]:
     """Where in the chain the delays stand, and one for each neuron there."""
     for place, size, neurons in ((1, sources, pathway.pre), (2, targets, pathway.post)):
         delay = np.zeros(size)
@@ -156,7 +159,7 @@ def _delays(pathway: Pathway, sources: int, targets: int) -> tuple[int, np.ndarr
         if np.array_equal(delay[neurons], pathway.delays):
             return place, delay
     raise NotImplementedError(
-        f"The delays of '{pathway.name}' differ between synapses of one neuron, on both sides. A Delay of NIR belongs "
+        f"The delays of '{name}' differ between synapses of one neuron, on both sides. A Delay of NIR belongs "
         "to a neuron: give one delay for each source or for each target."
     )
 

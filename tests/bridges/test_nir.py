@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from brian2 import Mohm, Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, mV, second
+from brian2 import Mohm, Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, mV, nA, second
 from brian2.units import DimensionMismatchError
 
 from brian_qif import EventSolver
@@ -76,7 +76,7 @@ def test_volts_become_numbers():
     neurons.v, neurons.r = -70 * mV, [100, 200] * Mohm
     synapses = Synapses(source, neurons, "w : amp", on_pre="J_post += w", name="into")
     synapses.connect()
-    synapses.w = np.linspace(0.4e-9, 1.5e-9, 6)
+    synapses.w = np.linspace(0.4, 1.5, 6) * nA
     original = Network(source, neurons, synapses)
     graph = export_nir(original)
     node = graph.nodes["neurons"]
@@ -172,7 +172,7 @@ def test_a_pulse_of_one_step_is_its_area():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: QIFGroup(2, tau_m=20 * ms, tau_s=10 * ms, name="neurons"), "are quadratic integrate-and-fire neurons, for"),
+        (lambda: QIFGroup(2, tau_m=20 * ms, tau_s=10 * ms), "quadratic integrate-and-fire neurons, for which"),
         (
             lambda: NeuronGroup(
                 2, "dv/dt = (-v + I + K)/(20*ms) : 1\ndI/dt = -I/(5*ms) : 1\ndK/dt = -K/(9*ms) : 1",
