@@ -31,6 +31,7 @@ PARTS = {
     "_version": (set(), set()),
     "plotting": (set(), {"numpy", "matplotlib", "pandas"}),
     "study_plotting": ({"plotting"}, {"numpy", "matplotlib", "pandas"}),
+    "trajectory_plotting": ({"bridges"}, {"brian2", "numpy", "matplotlib"}),
     "cli": ({"_version"}, {"brian2"}),
 }
 # Allowed inside functions only: the command's studies, what draws, and a device that few have.
@@ -38,6 +39,7 @@ DEFERRED = {
     "cli": {"brian_qif.protocols"},
     "plotting": {"matplotlib"},
     "study_plotting": {"matplotlib"},
+    "trajectory_plotting": {"matplotlib"},
     "codegen": {"brian2genn"},
 }
 LIBRARY_FORBIDS = ("brian_qif.models", "brian_qif.protocols", "matplotlib")

@@ -22,7 +22,7 @@ class Spikes(NamedTuple):
 
 
 class SpikesOfGroups:
-    """Spikes by group: ``trajectory.spikes[neurons].t``."""
+    """Spikes by group: ``trajectory.spikes[neurons].t``. Iteration gives the names of the groups."""
 
     def __init__(self, reading: NetworkReading, record: Record):
         self._reading, self._record = reading, record
@@ -30,6 +30,12 @@ class SpikesOfGroups:
     def __getitem__(self, group) -> Spikes:
         node = self._reading.node(group)
         return Spikes(Quantity(self._record.spike_times[node], dim=second.dim), self._record.spike_units[node])
+
+    def __iter__(self):
+        return iter([node.name for node in self._reading.plan.nodes])
+
+    def __len__(self):
+        return len(self._reading.plan.nodes)
 
     def __repr__(self):
         counts = zip(self._reading.plan.nodes, self._record.spike_times, strict=True)
@@ -45,15 +51,21 @@ class Trajectory:
         ``spikes[group].t`` and ``.i``, in time order; as exact as the solver says.
     duration : float
         Length of the trial in seconds.
+    start : float
+        The time at which it began, in seconds.
     """
 
     def __init__(self, reading: NetworkReading, duration: float, record: Record, stimuli=None):
         self._reading, self._record, self._stimuli = reading, record, stimuli
-        self.duration = duration
+        self.duration, self.start = duration, reading.plan.start
         self.spikes = SpikesOfGroups(reading, record)
 
     def __repr__(self):
         return f"Trajectory({self.duration} s, {self.spikes!r})"
+
+    def size(self, group) -> int:
+        """The number of neurons of a group."""
+        return self._reading.plan.nodes[self._reading.node(group)].size
 
     def state(self, group, name: str, times) -> Quantity:
         """A state variable of a group at given times.
