@@ -27,6 +27,8 @@ PARTS = {
         {"brian2", "numpy", "pandas", "jinja2", "optuna", "sqlalchemy"},
     ),
     "preferences": (set(), {"brian2"}),
+    "citations": ({"_version"}, set()),
+    "example": ({"gradients", "solvers", "codegen"}, {"brian2", "numpy"}),
     "_shadow": (set(), set()),
     "_version": (set(), set()),
     "plotting": (set(), {"numpy", "matplotlib", "pandas"}),
@@ -34,9 +36,10 @@ PARTS = {
     "trajectory_plotting": ({"bridges"}, {"brian2", "numpy", "matplotlib"}),
     "cli": ({"_version"}, {"brian2"}),
 }
-# Allowed inside functions only: the command's studies, what draws, and a device that few have.
+# Allowed inside functions only: the command's studies, the example's models, what draws, and a device that few have.
 DEFERRED = {
     "cli": {"brian_qif.protocols"},
+    "example": {"brian_qif.models"},
     "plotting": {"matplotlib"},
     "study_plotting": {"matplotlib"},
     "trajectory_plotting": {"matplotlib"},
