@@ -5,13 +5,26 @@ Every function takes ``axes`` (by default matplotlib's current ones), labels the
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-from brian2 import Quantity, have_same_dimensions, ms
+from brian2 import NeuronGroup, Quantity, SpikeMonitor, have_same_dimensions, ms
+from brian2.groups.group import Group
 
 from brian_qif.bridges.recorded import recorded_spikes
+from brian_qif.solvers.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-def plot_spikes(recorded, group=None, time_unit=ms, axes=None, **keywords):
+def plot_spikes(
+    recorded: Trajectory | SpikeMonitor,
+    group: Group | str | None = None,
+    time_unit: Quantity = ms,
+    axes: Axes | None = None,
+    **keywords: Any,
+) -> Axes:
     """Draw the spikes of a group as a raster: time to the right, neurons upwards.
 
     Parameters
@@ -42,7 +55,16 @@ def plot_spikes(recorded, group=None, time_unit=ms, axes=None, **keywords):
     return axes
 
 
-def plot_state(trajectory, group, name: str, times, time_unit=ms, unit=None, axes=None, **keywords):
+def plot_state(
+    trajectory: Trajectory,
+    group: NeuronGroup,
+    name: str,
+    times: Quantity,
+    time_unit: Quantity = ms,
+    unit: Quantity | None = None,
+    axes: Axes | None = None,
+    **keywords: Any,
+) -> Axes:
     """Draw a state variable of a group, a line per neuron.
 
     Parameters

@@ -1,5 +1,9 @@
 """The leaky integrate-and-fire neuron with an exponentially decaying synaptic current."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from brian2 import NeuronGroup, Quantity
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
@@ -74,7 +78,16 @@ class LIFGroup(NeuronGroup):
     <neurongroup.tau_m: 20. * msecond>
     """
 
-    def __init__(self, N, tau_m, tau_s, v_th=1.0, v_reset=None, method=None, **keywords):
+    def __init__(
+        self,
+        N: int,
+        tau_m: Quantity,
+        tau_s: Quantity,
+        v_th: float | Quantity = 1.0,
+        v_reset: float | Quantity | None = None,
+        method: str | None = None,
+        **keywords: Any,
+    ):
         size = check_size(N)
         check_time_constant("tau_m", tau_m)
         check_time_constant("tau_s", tau_s)
@@ -88,7 +101,7 @@ class LIFGroup(NeuronGroup):
         super().__init__(size, equations, threshold="v > v_th", reset="v = v_reset", method=method, **keywords)
         self.tau_m, self.tau_s, self.v_th, self.v_reset = tau_m, tau_s, v_th, v_reset
 
-    def before_run(self, run_namespace=None):
+    def before_run(self, run_namespace: dict | None = None) -> None:
         """Called by Brian2 when a run starts; refuses time constants for which the method has no formula."""
         check_exact_formula(self)
         super().before_run(run_namespace=run_namespace)

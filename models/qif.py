@@ -1,5 +1,9 @@
 """The quadratic integrate-and-fire neuron with an exponentially decaying synaptic current."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from brian2 import NeuronGroup, Quantity
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
@@ -106,14 +110,25 @@ class QIFGroup(NeuronGroup):
     -65. mV
     """
 
-    def __init__(self, N, tau_m, tau_s, v_rest=None, v_crit=None, v_cut=None, method="rk4", **keywords):
+    def __init__(
+        self,
+        N: int,
+        tau_m: Quantity,
+        tau_s: Quantity,
+        v_rest: Quantity | None = None,
+        v_crit: Quantity | None = None,
+        v_cut: float | Quantity | None = None,
+        method: str = "rk4",
+        **keywords: Any,
+    ):
         size = check_size(N)
         check_time_constant("tau_m", tau_m)
         check_time_constant("tau_s", tau_s)
         if (v_rest is None) != (v_crit is None):
             raise ValueError("v_rest and v_crit are given together (physical form) or not at all (normal form).")
         physical = v_rest is not None
-        low, high = (v_rest, v_crit) if physical else (0.0, 1.0)
+        low: Any = v_rest if physical else 0.0
+        high: Any = v_crit if physical else 1.0
         fail_for_dimension_mismatch(high, low, "v_crit has the unit of v_rest")
         if not low < high:
             raise ValueError(f"v_crit must lie above v_rest; v_rest = {low} and v_crit = {high} were given.")

@@ -33,16 +33,18 @@ PARTS = {
     "_version": (set(), set()),
     "plotting": (set(), {"numpy", "matplotlib", "pandas"}),
     "study_plotting": ({"plotting"}, {"numpy", "matplotlib", "pandas"}),
-    "trajectory_plotting": ({"bridges"}, {"brian2", "numpy", "matplotlib"}),
+    "trajectory_plotting": ({"bridges", "solvers"}, {"brian2", "numpy", "matplotlib"}),
     "cli": ({"_version"}, {"brian2"}),
 }
-# Allowed inside functions only: the command's studies, the example's models, what draws, and a device that few have.
+# Allowed inside functions, and for annotations, only: the type of a solver, the command's studies, the example's
+# models, what draws, and a device that few have.
 DEFERRED = {
     "cli": {"brian_qif.protocols"},
     "example": {"brian_qif.models"},
     "plotting": {"matplotlib"},
     "study_plotting": {"matplotlib"},
     "trajectory_plotting": {"matplotlib"},
+    "training": {"brian_qif.solvers.simulation"},
     "codegen": {"brian2genn"},
 }
 LIBRARY_FORBIDS = ("brian_qif.models", "brian_qif.protocols", "matplotlib")
@@ -54,7 +56,7 @@ def imports(source: str) -> list[tuple[str, bool]]:
     inside = {
         id(child)
         for node in ast.walk(tree)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) or _for_types_only(node)
         for child in ast.walk(node)
     }
     found = []
@@ -66,6 +68,11 @@ def imports(source: str) -> list[tuple[str, bool]]:
             names = [f"{base}.{alias.name}" for alias in node.names] if base == "brian_qif" else [base]
             found += [(name, id(node) not in inside) for name in names]
     return found
+
+
+def _for_types_only(node: ast.AST) -> bool:
+    """Whether it is an ``if TYPE_CHECKING:``, whose imports nobody executes."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def breaches(part: str, source: str) -> list[str]:

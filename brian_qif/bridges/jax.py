@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from brian2 import Network, get_local_namespace
+from brian2 import Network, Quantity, SpikeGeneratorGroup, get_local_namespace
 
 from brian_qif.bridges.network_function import NetworkFunction
 from brian_qif.bridges.outputs import ReadoutVoltage, SpikeTimes, StateValues
+from brian_qif.solvers.simulation import NetworkSolver
 
 try:
     import jax
@@ -22,8 +23,15 @@ __all__ = ["ReadoutVoltage", "SpikeTimes", "StateValues", "spiking_function"]
 
 
 def spiking_function(
-    network: Network, output, parameters, duration, solver=None, stimulus=None, namespace=None, level: int = 0
-) -> Callable:
+    network: Network,
+    output: SpikeTimes | ReadoutVoltage | StateValues,
+    parameters: Sequence,
+    duration: Quantity,
+    solver: NetworkSolver | None = None,
+    stimulus: SpikeGeneratorGroup | None = None,
+    namespace: dict | None = None,
+    level: int = 0,
+) -> Callable[..., jax.Array]:
     """A network's trial as a function of arrays that JAX differentiates backwards.
 
     Parameters

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from brian2 import NeuronGroup, Quantity, SpikeMonitor
+from brian2.groups.group import Group
 
 from brian_qif.bridges.recorded import recorded_spikes
+from brian_qif.solvers.trajectory import Trajectory
 
 try:
     import neo
@@ -16,7 +19,7 @@ except ImportError as error:
     ) from error
 
 
-def spike_trains(recorded, group=None) -> list[neo.SpikeTrain]:
+def spike_trains(recorded: Trajectory | SpikeMonitor, group: Group | str | None = None) -> list[neo.SpikeTrain]:
     """The spikes of a group, one `neo.SpikeTrain` per neuron, also for those without spikes.
 
     Parameters
@@ -51,7 +54,9 @@ def spike_trains(recorded, group=None) -> list[neo.SpikeTrain]:
     ]
 
 
-def state_signal(trajectory, group, name: str, times) -> neo.IrregularlySampledSignal:
+def state_signal(
+    trajectory: Trajectory, group: NeuronGroup, name: str, times: Quantity
+) -> neo.IrregularlySampledSignal:
     """A state variable of a group at given times.
 
     Parameters

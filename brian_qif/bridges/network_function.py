@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
-from brian2 import Network, get_local_namespace
+from brian2 import Network, Quantity, SpikeGeneratorGroup, get_local_namespace
 
 from brian_qif.bridges.outputs import ReadoutVoltage, SpikeTimes, StateValues
 from brian_qif.gradients.batch import BatchGradient, Sample
 from brian_qif.gradients.spike_gradient import SpikeGradient
-from brian_qif.solvers.simulation import duration_in_seconds
+from brian_qif.solvers.simulation import NetworkSolver, duration_in_seconds
 
 
 class NetworkFunction:
@@ -39,7 +40,17 @@ class NetworkFunction:
         For everything in the network that the solver does not support, by name.
     """
 
-    def __init__(self, network: Network, output, parameters, duration, solver, stimulus, namespace, level: int = 0):
+    def __init__(
+        self,
+        network: Network,
+        output: SpikeTimes | ReadoutVoltage | StateValues,
+        parameters: Sequence,
+        duration: Quantity,
+        solver: NetworkSolver | None,
+        stimulus: SpikeGeneratorGroup | None,
+        namespace: dict | None,
+        level: int = 0,
+    ):
         if not isinstance(output, (SpikeTimes, ReadoutVoltage, StateValues)):
             raise TypeError(f"The output is SpikeTimes, ReadoutVoltage or StateValues; {output!r} was given.")
         namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
@@ -74,7 +85,7 @@ class NetworkFunction:
             if tuple(shape) != parameter.shape:
                 raise ValueError(f"{parameter.label} has shape {parameter.shape}; shape {tuple(shape)} was given.")
 
-    def forward(self, values: Sequence[np.ndarray]):
+    def forward(self, values: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple]:
         """The output of a trial, and what :meth:`pull_back` needs to go back through it."""
         reading = self.gradient.with_values(self.reading, self._checked(values))
         prepared = self.gradient.solver.prepare(reading.plan)
@@ -82,7 +93,7 @@ class NetworkFunction:
         evaluation = self.gradient.loss.evaluate(reading, record, self.seconds)
         return evaluation.output.reshape(self.output_shape), (reading, prepared, record)
 
-    def pull_back(self, trial, cotangent: np.ndarray) -> list[np.ndarray]:
+    def pull_back(self, trial: tuple, cotangent: np.ndarray) -> list[np.ndarray]:
         """The vector-Jacobian product: one slope per parameter from the slopes by the output."""
         reading, prepared, record = trial
         cotangent = self._finite(cotangent)
@@ -95,11 +106,13 @@ class NetworkFunction:
         result = self._batch()(labelled, self.duration, self._checked(values), reverse=False)
         return result.outputs.reshape(len(samples), *self.output_shape)
 
-    def pull_back_samples(self, values, samples: Sequence[Sample], cotangents: np.ndarray) -> list[np.ndarray]:
+    def pull_back_samples(
+        self, values: Sequence[np.ndarray], samples: Sequence[Sample], cotangents: np.ndarray
+    ) -> list[np.ndarray]:
         """The vector-Jacobian product, summed over trials that are simulated again."""
         cotangents = self._finite(cotangents)
         labelled = [_Labelled(*pair) for pair in zip(samples, cotangents, strict=True)]
-        return self._batch()(labelled, self.duration, self._checked(values)).slopes
+        return cast(list, self._batch()(labelled, self.duration, self._checked(values)).slopes)
 
     def _batch(self) -> BatchGradient:
         if self.batch is None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import nir
 import numpy as np
-from brian2 import Network, get_local_namespace, second
+from brian2 import Network, Quantity, get_local_namespace, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.network_plan import VOLTAGE, HybridNode, NetworkPlan, NeuronNode, Pathway, SourceNode
 from brian_qif.plan.reader import NetworkReading, read_network
 
 
-def export_nir(network: Network, spike_area=1 * second, namespace: dict | None = None, level: int = 0) -> nir.NIRGraph:
+def export_nir(
+    network: Network, spike_area: Quantity = 1 * second, namespace: dict | None = None, level: int = 0
+) -> nir.NIRGraph:
     """A Brian2 network as a graph of NIR.
 
     Groups become ``Input``, ``LIF``, ``LI``, ``CubaLIF`` and ``CubaLI`` nodes under their names, synapses ``Linear``
@@ -124,7 +126,7 @@ def _refuse(plan: NetworkPlan, index: int) -> None:
     raise NotImplementedError(f"The neurons of '{node.name}' {why}.")
 
 
-def _each(node: NeuronNode, values: np.ndarray) -> np.ndarray:
+def _each(node: NeuronNode | HybridNode | SourceNode, values: np.ndarray) -> np.ndarray:
     """One value per neuron."""
     return np.array(np.broadcast_to(values, (node.size,)), dtype=float)
 

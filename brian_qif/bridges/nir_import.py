@@ -59,7 +59,7 @@ class _Links:
     single: bool = True
 
 
-def import_nir(graph: nir.NIRGraph, spike_area=1 * second, zero_weights: bool = True) -> NIRNetwork:
+def import_nir(graph: nir.NIRGraph, spike_area: Quantity = 1 * second, zero_weights: bool = True) -> NIRNetwork:
     """A graph of NIR as a Brian2 network with visible equations.
 
     Voltages, currents and weights have no unit in NIR and none here; times are in seconds.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from brian2 import NeuronGroup, Quantity
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
 from brian_qif.gradients.losses import CrossEntropyLoss, Evaluation, SpikeFunctionLoss, group_name_of
@@ -40,7 +41,9 @@ class SpikeTimes:
 
     dimensions = DIMENSIONLESS
 
-    def __init__(self, group, count: int = 1, neurons: Sequence[int] | None = None, pseudospikes: bool = False):
+    def __init__(
+        self, group: NeuronGroup, count: int = 1, neurons: Sequence[int] | None = None, pseudospikes: bool = False
+    ):
         group_name_of(group, "SpikeTimes")
         if int(count) != count or count < 1:
             raise ValueError(f"SpikeTimes needs at least one spike per neuron; count={count!r} was given.")
@@ -63,7 +66,9 @@ class SpikeTimes:
     def request(self, reading: NetworkReading, duration: float) -> Request:
         return self._loss(_nothing).request(reading, duration)
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(
+        self, reading: NetworkReading, record: Record, duration: float, label: np.ndarray | None = None
+    ) -> Evaluation:
         """Value, seeds and times; ``label`` has the slopes by the times, by default ones."""
         times = np.full(self.shape, reading.plan.start + duration)
         slopes = np.ones(self.shape) if label is None else np.reshape(label, self.shape)
@@ -92,7 +97,13 @@ class ReadoutVoltage:
 
     dimensions = DIMENSIONLESS
 
-    def __init__(self, group, weight_time=None, gain=1.0, output="average"):
+    def __init__(
+        self,
+        group: NeuronGroup,
+        weight_time: Quantity | None = None,
+        gain: float | Quantity = 1.0,
+        output: str = "average",
+    ):
         group_name_of(group, "ReadoutVoltage")
         self.loss = CrossEntropyLoss(group, weight_time=weight_time, gain=gain, output=output)
         self.shape = (len(group),)
@@ -103,7 +114,9 @@ class ReadoutVoltage:
     def request(self, reading: NetworkReading, duration: float) -> Request:
         return self.loss.request(reading, duration)
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(
+        self, reading: NetworkReading, record: Record, duration: float, label: np.ndarray | None = None
+    ) -> Evaluation:
         """Value, seeds and voltages; ``label`` has the slopes by the voltages, by default ones."""
         voltages = self.loss.outputs(reading, record, duration)
         slopes = np.ones(self.shape) if label is None else np.reshape(label, self.shape)
@@ -125,7 +138,7 @@ class StateValues:
 
     dimensions = DIMENSIONLESS
 
-    def __init__(self, group, name: str, times):
+    def __init__(self, group: NeuronGroup, name: str, times: Quantity):
         group_name_of(group, "StateValues")
         self.arguments = (group, name, times)
         self.shape = (len(self._loss().times), len(group))
@@ -139,7 +152,9 @@ class StateValues:
     def request(self, reading: NetworkReading, duration: float) -> Request:
         return self._loss().request(reading, duration)
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(
+        self, reading: NetworkReading, record: Record, duration: float, label: np.ndarray | None = None
+    ) -> Evaluation:
         """Value, seeds and states; ``label`` has the slopes by the states, by default ones."""
         slopes = np.ones(self.shape) if label is None else np.reshape(label, self.shape)
         return self._loss(lambda x: (np.sum(x * slopes), slopes)).evaluate(reading, record, duration)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from brian2 import SpikeMonitor
+from brian2.groups.group import Group
 
 from brian_qif.solvers.trajectory import Trajectory
 
@@ -21,7 +22,7 @@ class RecordedSpikes(NamedTuple):
     end: float
 
 
-def recorded_groups(recorded) -> list[str]:
+def recorded_groups(recorded: Trajectory | SpikeMonitor) -> list[str]:
     """The names of the groups whose spikes were recorded.
 
     Raises
@@ -38,7 +39,7 @@ def recorded_groups(recorded) -> list[str]:
     )
 
 
-def recorded_spikes(recorded, group=None) -> RecordedSpikes:
+def recorded_spikes(recorded: Trajectory | SpikeMonitor, group: Group | str | None = None) -> RecordedSpikes:
     """The spikes of one group.
 
     Parameters

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
-from brian2 import get_unit
+from brian2 import NeuronGroup, Quantity, SpikeMonitor, get_unit
+from brian2.groups.group import Group
 
 from brian_qif.bridges.recorded import recorded_groups, recorded_spikes
+from brian_qif.solvers.trajectory import Trajectory
 
 
-def spike_table(recorded, groups=None) -> pd.DataFrame:
+def spike_table(recorded: Trajectory | SpikeMonitor, groups: Sequence[Group | str] | None = None) -> pd.DataFrame:
     """One row per spike.
 
     Parameters
@@ -41,7 +45,7 @@ def spike_table(recorded, groups=None) -> pd.DataFrame:
     )
 
 
-def state_table(trajectory, group, name: str, times) -> pd.DataFrame:
+def state_table(trajectory: Trajectory, group: NeuronGroup, name: str, times: Quantity) -> pd.DataFrame:
     """A state variable at given times, one row per time and neuron.
 
     Parameters

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import numpy as np
-from brian2 import Network, get_local_namespace
+from brian2 import Network, Quantity, SpikeGeneratorGroup, get_local_namespace
 
 from brian_qif.bridges.network_function import NetworkFunction
 from brian_qif.bridges.outputs import ReadoutVoltage, SpikeTimes, StateValues
+from brian_qif.solvers.simulation import NetworkSolver
 
 try:
     import torch
@@ -53,8 +54,15 @@ def _array(tensor) -> np.ndarray:
 
 
 def spiking_function(
-    network: Network, output, parameters, duration, solver=None, stimulus=None, namespace=None, level: int = 0
-) -> Callable:
+    network: Network,
+    output: SpikeTimes | ReadoutVoltage | StateValues,
+    parameters: Sequence,
+    duration: Quantity,
+    solver: NetworkSolver | None = None,
+    stimulus: SpikeGeneratorGroup | None = None,
+    namespace: dict | None = None,
+    level: int = 0,
+) -> Callable[..., torch.Tensor]:
     """A network's trial as a function of tensors that `torch.autograd` differentiates.
 
     Parameters

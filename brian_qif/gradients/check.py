@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from brian2 import Quantity
 
 from brian_qif.gradients.convergence import ConvergenceReport, check_convergence
 from brian_qif.gradients.spike_gradient import SpikeGradient
@@ -69,7 +70,7 @@ class GradientReport:
 
 
 def check_gradient(
-    gradient: SpikeGradient, duration, directions: int = 3, seed: int = 0
+    gradient: SpikeGradient, duration: Quantity, directions: int = 3, seed: int = 0
 ) -> GradientReport | ConvergenceReport:
     """Test a gradient by the order of its Taylor remainder, or, on a clock, by its convergence.
 
@@ -108,10 +109,10 @@ def check_gradient(
             "gradient with EventSolver(dtype='float64'); docs/accuracy.md says how far the two are apart."
         )
     if isinstance(gradient.solver, ClockSolver):
-        report = check_convergence(gradient, duration)
-        if not report.passed:
-            raise GradientCheckError(str(report))
-        return report
+        convergence = check_convergence(gradient, duration)
+        if not convergence.passed:
+            raise GradientCheckError(str(convergence))
+        return convergence
     trial = _Trial(gradient, duration_in_seconds(duration))
     generator = np.random.default_rng(seed)
     rounding = trial.rounding(generator)

@@ -6,7 +6,8 @@ numbers; it knows no solver and no backend.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from brian2 import NeuronGroup, Quantity, get_dimensions, second
@@ -30,7 +31,7 @@ class Evaluation(NamedTuple):
 class Loss(Protocol):
     """A differentiable function of one trial. ``dimensions`` are those of its value."""
 
-    dimensions: object
+    dimensions: Any
 
     def check(self, reading: NetworkReading) -> None:
         """Refuse a network that the loss cannot be used with."""
@@ -38,7 +39,7 @@ class Loss(Protocol):
     def request(self, reading: NetworkReading, duration: float) -> Request:
         """What a trial of that duration (seconds) has to deliver."""
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label: Any = None) -> Evaluation:
         """Value and seeds of a trial; ``label`` replaces the loss's own target."""
 
 
@@ -65,7 +66,13 @@ class SpikeFunctionLoss:
     each neuron has no such jumps.
     """
 
-    def __init__(self, group, function, unit=None, pseudospikes: int = 0):
+    def __init__(
+        self,
+        group: NeuronGroup,
+        function: Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]],
+        unit: Quantity | None = None,
+        pseudospikes: int = 0,
+    ):
         self.group_name, self.function = group_name_of(group, "SpikeFunctionLoss"), function
         if not callable(function):
             raise TypeError(f"A SpikeFunctionLoss needs a function of (t, i); {function!r} cannot be called.")
@@ -87,7 +94,7 @@ class SpikeFunctionLoss:
         beyond = self._beyond(reading)
         return Request(duration) if beyond is None else Request(duration, samples=beyond.samples(duration))
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label: Any = None) -> Evaluation:
         node, beyond = reading.node(self.group_name), self._beyond(reading)
         times, units = record.spike_times[node], record.spike_units[node]
         inside = len(times)
@@ -145,7 +152,14 @@ class CrossEntropyLoss:
 
     dimensions = DIMENSIONLESS
 
-    def __init__(self, group, label: int | None = None, weight_time=None, gain=1.0, output="average"):
+    def __init__(
+        self,
+        group: NeuronGroup,
+        label: int | None = None,
+        weight_time: Quantity | None = None,
+        gain: float | Quantity = 1.0,
+        output: str = "average",
+    ):
         name = group_name_of(group, "CrossEntropyLoss")
         if output not in ("average", "maximum"):
             raise ValueError(f"output of a CrossEntropyLoss is 'average' or 'maximum'; it is {output!r}.")
@@ -182,7 +196,7 @@ class CrossEntropyLoss:
             return Request(duration, peaks=frozenset({index}))
         return Request(duration, averages={index: self.rate})
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label: Any = None) -> Evaluation:
         label = self.label if label is None else checked_label(label, self.classes, self.group_name)
         if label is None:
             raise ValueError("CrossEntropyLoss needs a label: CrossEntropyLoss(readout, label=3).")
@@ -224,7 +238,7 @@ def cross_entropy(outputs: np.ndarray, label: int) -> tuple[float, np.ndarray]:
     return float(log_total - shifted[label]), slope
 
 
-def checked_label(label, classes: int, group: str) -> int:
+def checked_label(label: int, classes: int, group: str) -> int:
     """A label as a number of a class.
 
     Raises

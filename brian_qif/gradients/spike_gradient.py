@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from brian2 import Network, get_local_namespace
+from brian2 import Network, Quantity, get_local_namespace
 from brian2.core.variables import VariableView
 
 from brian_qif.gradients.losses import Loss, with_dimensions
 from brian_qif.gradients.parameters import add_own_slopes, find_parameter, wanted_slopes, with_values
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.event import EventSolver
-from brian_qif.solvers.simulation import duration_in_seconds
-from brian_qif.solvers.sweeps import Record, Seeds, Slopes
+from brian_qif.solvers.simulation import NetworkSolver, duration_in_seconds
+from brian_qif.solvers.sweeps import PreparedNetwork, Record, Seeds, Slopes
 from brian_qif.solvers.trajectory import Trajectory
 
 
@@ -78,7 +79,7 @@ class SpikeGradient:
         network: Network,
         loss: Loss,
         parameters: Sequence,
-        solver: EventSolver | None = None,
+        solver: NetworkSolver | None = None,
         namespace: dict | None = None,
         level: int = 0,
     ):
@@ -105,7 +106,7 @@ class SpikeGradient:
         self.parameters = [find_parameter(reading, view) for view in self.views]
         return reading
 
-    def __call__(self, duration):
+    def __call__(self, duration: Quantity) -> tuple[float | Quantity, list[np.ndarray | Quantity]]:
         """Value and slopes for a trial from the network's present state.
 
         Parameters
@@ -133,14 +134,14 @@ class SpikeGradient:
         ]
 
     def carry_back(
-        self, reading: NetworkReading, prepared, record: Record, seeds: Seeds, duration: float
+        self, reading: NetworkReading, prepared: PreparedNetwork, record: Record, seeds: Seeds, duration: float
     ) -> list[np.ndarray]:
         """One slope per parameter, SI numbers."""
         slopes = prepared.reverse(record, seeds, wanted_slopes(self.parameters, reading))
         return self._by_parameter(reading, slopes, seeds, duration)
 
     def carry_back_many(
-        self, reading: NetworkReading, prepared, records: Sequence[Record], seeds: Sequence[Seeds], duration: float
+        self, reading: NetworkReading, prepared: Any, records: Sequence[Record], seeds: Sequence[Seeds], duration: float
     ) -> list[list[np.ndarray]]:
         """The same for trials that were simulated side by side: for each, one slope per parameter."""
         slopes = prepared.reverse_many(records, seeds, wanted_slopes(self.parameters, reading))
@@ -150,7 +151,7 @@ class SpikeGradient:
         add_own_slopes(slopes, seeds)
         return [parameter.slope(slopes, seeds, reading, duration) for parameter in self.parameters]
 
-    def flat(self, duration):
+    def flat(self, duration: Quantity) -> tuple[Callable[[np.ndarray], tuple[float, np.ndarray]], np.ndarray]:
         """Value and gradient as plain SI numbers, for `scipy.optimize`.
 
         Parameters

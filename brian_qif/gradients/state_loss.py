@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from brian2 import Quantity, get_dimensions, second
+from brian2 import NeuronGroup, Quantity, get_dimensions, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
 
 from brian_qif.gradients.losses import Evaluation, group_name_of
@@ -36,7 +39,15 @@ class StateLoss:
     the sensitivity of the state. Value and gradient are exact up to rounding.
     """
 
-    def __init__(self, group, name: str, times, target=None, function=None, unit=None):
+    def __init__(
+        self,
+        group: NeuronGroup,
+        name: str,
+        times: Quantity,
+        target: Quantity | float | np.ndarray | None = None,
+        function: Callable[[np.ndarray], tuple[float, np.ndarray]] | None = None,
+        unit: Quantity | None = None,
+    ):
         self.group_name, self.name = group_name_of(group, "StateLoss"), name
         fail_for_dimension_mismatch(times, second, "The times of a StateLoss are times")
         self.times = np.atleast_1d(np.asarray(times, dtype=float))
@@ -69,7 +80,7 @@ class StateLoss:
             raise ValueError(f"The time {outside[0]} s of a StateLoss lies outside the trial, {start} s to {end} s.")
         return Request(duration, samples={reading.node(self.group_name): np.sort(self.times)})
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label: Any = None) -> Evaluation:
         index = reading.node(self.group_name)
         node, row = reading.plan.nodes[index], reading.neurons[index].state_names.index(self.name)
         scale = node.v_scale if row == 0 else node.current_scale[row - 1]

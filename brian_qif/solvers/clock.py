@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from brian2 import Network, second
+from brian2 import Network, Quantity, second
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.equations.surrogate import SHAPES, Surrogate
@@ -55,7 +57,13 @@ class ClockSolver(NetworkSolver):
     Brian2's own monitors have the beginning of the step.
     """
 
-    def __init__(self, device: str = "runtime", dt=None, surrogate: str | None = None, surrogate_slope=10.0):
+    def __init__(
+        self,
+        device: str = "runtime",
+        dt: Quantity | None = None,
+        surrogate: str | None = None,
+        surrogate_slope: float | Quantity = 10.0,
+    ):
         self.device, self.dt = device, None
         missing = find_device(device).missing()
         if missing is not None:
@@ -97,7 +105,7 @@ class ClockSolver(NetworkSolver):
         """A plan for the device of this solver."""
         return ClockNetwork(plan, self.find_backend(plan), self.surrogate)
 
-    def find_backend(self, plan: NetworkPlan):
+    def find_backend(self, plan: NetworkPlan) -> Any:
         """The device that runs a plan.
 
         Raises

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 from brian2 import Network, get_local_namespace, get_logger, prefs
 
@@ -73,7 +71,7 @@ class EventSolver(NetworkSolver):
     ):
         if numeric not in (True, False, "always"):
             raise ValueError(f"numeric is True, False or 'always'; it is {numeric!r}.")
-        if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
+        if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
             raise ValueError(f"threads is a whole number, 1 or more; it is {threads!r}.")
         self.backend, self.numeric, self.threads, self.dtype = backend, numeric, int(threads), _precision(dtype)
         if numeric and self.dtype != "float64":

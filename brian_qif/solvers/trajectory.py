@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
-from brian2 import Quantity, second
+from brian2 import NeuronGroup, Quantity, second
+from brian2.groups.group import Group
 from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
 from brian_qif.plan.reader import NetworkReading
@@ -27,14 +29,14 @@ class SpikesOfGroups:
     def __init__(self, reading: NetworkReading, record: Record):
         self._reading, self._record = reading, record
 
-    def __getitem__(self, group) -> Spikes:
+    def __getitem__(self, group: Group | str) -> Spikes:
         node = self._reading.node(group)
         return Spikes(Quantity(self._record.spike_times[node], dim=second.dim), self._record.spike_units[node])
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter([node.name for node in self._reading.plan.nodes])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._reading.plan.nodes)
 
     def __repr__(self):
@@ -55,7 +57,7 @@ class Trajectory:
         The time at which it began, in seconds.
     """
 
-    def __init__(self, reading: NetworkReading, duration: float, record: Record, stimuli=None):
+    def __init__(self, reading: NetworkReading, duration: float, record: Record, stimuli: dict | None = None):
         self._reading, self._record, self._stimuli = reading, record, stimuli
         self.duration, self.start = duration, reading.plan.start
         self.spikes = SpikesOfGroups(reading, record)
@@ -63,11 +65,11 @@ class Trajectory:
     def __repr__(self):
         return f"Trajectory({self.duration} s, {self.spikes!r})"
 
-    def size(self, group) -> int:
+    def size(self, group: Group | str) -> int:
         """The number of neurons of a group."""
         return self._reading.plan.nodes[self._reading.node(group)].size
 
-    def state(self, group, name: str, times) -> Quantity:
+    def state(self, group: NeuronGroup, name: str, times: Quantity) -> Quantity:
         """A state variable of a group at given times.
 
         Exact up to rounding with `EventSolver`: the trial is simulated once more by the NumPy reference to read it.
@@ -100,7 +102,8 @@ class Trajectory:
     def _rows(self, node: int, row: int, seconds: np.ndarray) -> np.ndarray:
         plan = self._reading.plan
         if isinstance(self._record.history, ClockHistory):
-            return self._record.history.states(node, seconds)[:, row]
+            states: Any = self._record.history.states
+            return states(node, seconds)[:, row]
         order = np.argsort(seconds, kind="stable")
         request = Request(self.duration, samples={node: seconds[order]})
         samples = ReferenceNetwork(plan).forward(request, self._stimuli).samples[node][:, row]

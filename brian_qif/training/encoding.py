@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from brian_qif.training.datasets import SpikeSample
 
 # Between these quantiles of a sample's spike times lies what virtual times stretch over the trial.
 _QUANTILES = (0.05, 0.95)
@@ -68,7 +72,7 @@ class SpikeEncoding:
         """When the last spike may come, from when it did in the recorded samples."""
         return self.virtual_span if self.virtual_times else seconds + self.time_step / 2
 
-    def __call__(self, sample):
+    def __call__(self, sample: SpikeSample) -> SpikeSample:
         """The encoded copy of a sample.
 
         Parameters
