@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from brian2 import NeuronGroup, Quantity
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
-from brian_qif.models.checks import check_exact_formula, check_size, check_time_constant, unit_name
+from brian_qif.models.checks import check_exact_formula, check_level, check_size, check_time_constant, unit_name
 
 EQUATIONS = """
 dv/dt = (-v + I)/tau_m : {unit}
@@ -91,8 +90,9 @@ class LIFGroup(NeuronGroup):
         size = check_size(N)
         check_time_constant("tau_m", tau_m)
         check_time_constant("tau_s", tau_s)
+        check_level("v_th", v_th, v_th, "v_th is a number or a voltage")
         v_reset = 0 * v_th if v_reset is None else v_reset
-        fail_for_dimension_mismatch(v_reset, v_th, "v_reset has the unit of v_th")
+        check_level("v_reset", v_reset, v_th, "v_reset has the unit of v_th")
         if not v_reset < v_th:
             raise ValueError(f"v_reset must lie below v_th; v_reset = {v_reset} and v_th = {v_th} were given.")
         if method is None:

@@ -27,6 +27,7 @@ PARTS = {
         {"brian2", "numpy", "pandas", "jinja2", "optuna", "sqlalchemy"},
     ),
     "preferences": (set(), {"brian2"}),
+    "arguments": (set(), {"brian2", "numpy"}),
     "citations": ({"_version"}, set()),
     "example": ({"gradients", "solvers", "codegen"}, {"brian2", "numpy"}),
     "_shadow": (set(), set()),
@@ -47,6 +48,8 @@ DEFERRED = {
     "training": {"brian_qif.solvers.simulation"},
     "codegen": {"brian2genn"},
 }
+# Checks of what users give, which no part can do without.
+EVERYWHERE = {"arguments"}
 LIBRARY_FORBIDS = ("brian_qif.models", "brian_qif.protocols", "matplotlib")
 
 
@@ -91,7 +94,7 @@ def breaches(part: str, source: str) -> list[str]:
             # A public name of the package itself is open to studies alone.
             section = rest.partition(".")[0]
             public = part == "protocols" and (section[:1].isupper() or section in ("", "__version__", "check_gradient"))
-            if section not in parts and section != part and not public:
+            if section not in {*parts, *EVERYWHERE} and section != part and not public:
                 found.append(f"{part} imports {name}")
         elif top not in libraries:
             found.append(f"{part} imports {name}")

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from brian2 import Quantity, SpikeGeneratorGroup, prefs
 
+from brian_qif.arguments import whole_number
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import SourceNode
 from brian_qif.solvers.simulation import duration_in_seconds
@@ -67,6 +68,7 @@ class BatchGradient:
 
     def __init__(self, gradient: SpikeGradient, stimulus: SpikeGeneratorGroup, threads: int | None = None):
         self.gradient = gradient
+        threads = None if threads is None else whole_number(threads, "threads", 1)
         self.threads = threads or prefs["brian_qif.threads"] or os.cpu_count() or 1
         self.reading = gradient.read()
         self.stimulus = self.reading.node(stimulus)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from brian2 import Quantity
 
+from brian_qif.arguments import whole_number
 from brian_qif.gradients.convergence import ConvergenceReport, check_convergence
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import VOLTAGE, HybridNode
@@ -103,6 +104,9 @@ def check_gradient(
     ValueError
         For a solver of single precision, whose rounding hides the order.
     """
+    if not isinstance(gradient, SpikeGradient):
+        raise TypeError(f"A SpikeGradient is checked; {gradient!r} was given.")
+    directions = whole_number(directions, "The number of directions", 1)
     if getattr(gradient.solver, "dtype", "float64") != "float64":
         raise ValueError(
             "Differences of a loss in single precision are mostly rounding, so no order shows in them. Check the same "

@@ -8,6 +8,7 @@ import numpy as np
 from brian2 import NeuronGroup, Quantity, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
 
+from brian_qif.arguments import plain_number, single_time
 from brian_qif.gradients.losses import Evaluation, checked_label, cross_entropy, group_name_of, require_spiking
 from brian_qif.gradients.pseudospikes import Pseudospikes
 from brian_qif.plan.reader import NetworkReading
@@ -136,10 +137,9 @@ class FirstSpikeCrossEntropyLoss(_FirstSpikeLoss):
     ):
         super().__init__(group, pseudospikes)
         if time_scale is not None:
-            fail_for_dimension_mismatch(time_scale, second, "time_scale of a FirstSpikeCrossEntropyLoss is a time")
-            if not float(time_scale) > 0:
+            if not single_time(time_scale, "time_scale of a FirstSpikeCrossEntropyLoss is a time") > 0:
                 raise ValueError(f"time_scale of a FirstSpikeCrossEntropyLoss must be positive; it is {time_scale}.")
-        if not early >= 0:
+        if not 0 <= plain_number(early, "early of a FirstSpikeCrossEntropyLoss") < np.inf:
             raise ValueError(f"early of a FirstSpikeCrossEntropyLoss must be 0 or more; it is {early}.")
         self.classes, self.early = len(group), float(early)
         self.time_scale = None if time_scale is None else float(time_scale)

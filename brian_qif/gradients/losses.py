@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from brian2 import NeuronGroup, Quantity, get_dimensions, second
-from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
+from brian2 import NeuronGroup, Quantity, get_dimensions
+from brian2.units.fundamentalunits import DIMENSIONLESS
 
+from brian_qif.arguments import check_dimensions, single_time, whole_number
 from brian_qif.gradients.pseudospikes import Pseudospikes
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import HybridNode, SourceNode
@@ -76,10 +77,8 @@ class SpikeFunctionLoss:
         self.group_name, self.function = group_name_of(group, "SpikeFunctionLoss"), function
         if not callable(function):
             raise TypeError(f"A SpikeFunctionLoss needs a function of (t, i); {function!r} cannot be called.")
-        self.dimensions = DIMENSIONLESS if unit is None else get_dimensions(unit)
-        if not (int(pseudospikes) == pseudospikes and pseudospikes >= 0):
-            raise ValueError(f"The number of pseudospikes is a whole number, not {pseudospikes}.")
-        self.pseudospikes = int(pseudospikes)
+        self.dimensions = unit_dimensions(unit, "SpikeFunctionLoss")
+        self.pseudospikes = whole_number(pseudospikes, "pseudospikes of a SpikeFunctionLoss", 0)
 
     def _beyond(self, reading: NetworkReading) -> Pseudospikes | None:
         if not self.pseudospikes:
@@ -104,8 +103,7 @@ class SpikeFunctionLoss:
             units = np.concatenate([units, np.tile(np.arange(later.shape[1]), len(later))])
             order = np.argsort(times, kind="stable")
             times, units = times[order], units[order]
-        value, slope = self.function(times.copy(), units.copy())
-        value, slope = float(value), np.array(slope, dtype=float)
+        value, slope = value_and_slope(self.function(times.copy(), units.copy()), "SpikeFunctionLoss")
         if slope.shape != times.shape:
             raise ValueError(
                 f"The function of a SpikeFunctionLoss returned derivatives of shape {slope.shape} "
@@ -161,17 +159,18 @@ class CrossEntropyLoss:
         output: str = "average",
     ):
         name = group_name_of(group, "CrossEntropyLoss")
-        if output not in ("average", "maximum"):
+        if not isinstance(output, str) or output not in ("average", "maximum"):
             raise ValueError(f"output of a CrossEntropyLoss is 'average' or 'maximum'; it is {output!r}.")
         if output == "maximum" and weight_time is not None:
             raise ValueError("weight_time of a CrossEntropyLoss weights an average; a maximum has no weight.")
         if weight_time is not None:
-            fail_for_dimension_mismatch(weight_time, second, "weight_time of a CrossEntropyLoss is a time")
-            if not float(weight_time) > 0:
+            if not single_time(weight_time, "weight_time of a CrossEntropyLoss is a time") > 0:
                 raise ValueError(f"weight_time of a CrossEntropyLoss must be positive; it is {weight_time}.")
-        fail_for_dimension_mismatch(
-            gain * group.v, 1, f"gain of a CrossEntropyLoss must have the inverse unit of the voltage of '{name}'"
-        )
+        voltage = Quantity(1, dim=group.variables["v"].dim)
+        message = f"gain of a CrossEntropyLoss must have the inverse unit of the voltage of '{name}'"
+        check_dimensions(gain, 1 / voltage, message)
+        if np.ndim(gain) != 0 or not np.isfinite(gain):
+            raise ValueError(f"{message}, and be one finite number; {gain!r} was given.")
         self.group_name, self.classes, self.gain, self.output = name, len(group), float(gain), output
         self.rate = 0.0 if weight_time is None else 1 / float(weight_time)
         self.label = None if label is None else checked_label(label, self.classes, name)
@@ -246,9 +245,46 @@ def checked_label(label: int, classes: int, group: str) -> int:
     ValueError
         If there is no such class.
     """
-    if int(label) != label or not 0 <= label < classes:
+    try:
+        number = whole_number(label, "A label", 0)
+    except ValueError:
+        number = classes
+    if number >= classes:
         raise ValueError(f"The label {label} is not one of the {classes} classes 0 to {classes - 1} of '{group}'.")
-    return int(label)
+    return number
+
+
+def unit_dimensions(unit, loss: str):
+    """The dimensions of the unit of a loss's value; dimensionless where none is given.
+
+    Raises
+    ------
+    TypeError
+        If it is not a unit.
+    """
+    if unit is None:
+        return DIMENSIONLESS
+    if not isinstance(unit, Quantity) or np.ndim(unit) != 0:
+        raise TypeError(f"unit of a {loss} is a unit such as ms**2; {unit!r} was given.")
+    return get_dimensions(unit)
+
+
+def value_and_slope(returned, loss: str) -> tuple[float, np.ndarray]:
+    """What a user's function returned, as numbers.
+
+    Raises
+    ------
+    TypeError
+        If it is not a pair of a number and an array.
+    """
+    try:
+        value, slope = returned
+        return float(value), np.array(slope, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"The function of a {loss} returns a pair: the value, a number, and its derivatives, an array; "
+            f"{returned!r} was returned."
+        ) from None
 
 
 def group_name_of(group, loss: str) -> str:

@@ -60,7 +60,10 @@ class Parameter:
         ValueError
             If the shape is another one, or a delay is negative.
         """
-        value = np.array(value, dtype=float)
+        try:
+            value = np.array(value, dtype=float)
+        except (TypeError, ValueError):
+            raise ValueError(f"{self.label} takes numbers; {value!r} was given.") from None
         if value.shape != self.shape:
             raise ValueError(f"{self.label} has shape {self.shape}; values of shape {value.shape} were given.")
         if self.kind == "delays" and np.any(value < 0):

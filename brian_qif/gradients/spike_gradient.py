@@ -85,6 +85,8 @@ class SpikeGradient:
     ):
         self.network, self.loss = network, loss
         self.solver = EventSolver() if solver is None else solver
+        if not isinstance(self.solver, NetworkSolver):
+            raise TypeError(f"The solver is an EventSolver or a ClockSolver; {solver!r} was given.")
         if not hasattr(loss, "evaluate"):
             raise TypeError(f"A loss such as SpikeTimeLoss is needed; {loss!r} was given.")
         if not isinstance(parameters, (list, tuple)):
@@ -203,9 +205,17 @@ class SpikeGradient:
         ------
         NotImplementedError
             For what Brian2 holds read-only, and for constants of the script, which the network does not own.
+        ValueError
+            For other shapes, a negative delay, and numbers that are not finite; nothing is written then.
         """
         self.check_writable()
-        for parameter, value in zip(self.parameters, values, strict=True):
+        if len(values) != len(self.parameters):
+            raise ValueError(f"There are {len(self.parameters)} parameters; {len(values)} values were given.")
+        checked = [parameter.check(value) for parameter, value in zip(self.parameters, values, strict=True)]
+        for parameter, value in zip(self.parameters, checked, strict=True):
+            if not np.all(np.isfinite(value)):
+                raise ValueError(f"{parameter.label} was given values that are not finite.")
+        for parameter, value in zip(self.parameters, checked, strict=True):
             parameter.given.set_item(
                 slice(None) if parameter.shape else "True", with_dimensions(value, parameter.dimensions)
             )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from brian2 import Network, Quantity, get_local_namespace, second
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+from brian2 import Network, Quantity, get_local_namespace
 
+from brian_qif.arguments import single_time
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.sweeps import PreparedNetwork, Request
@@ -64,13 +64,12 @@ def duration_in_seconds(duration: Quantity) -> float:
 
     Raises
     ------
-    DimensionMismatchError
-        If it is not a time.
+    TypeError, DimensionMismatchError
+        If it is not one time.
     ValueError
         If it is not positive and finite.
     """
-    fail_for_dimension_mismatch(duration, second, "The duration of a trial is a time, for instance 40*ms")
-    seconds = float(duration)
+    seconds = single_time(duration, "The duration of a trial is a time, for instance 40*ms")
     if not 0 < seconds < float("inf"):
         raise ValueError(f"The duration of a trial must be positive and finite; it is {seconds} s.")
     return seconds

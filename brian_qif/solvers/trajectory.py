@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from brian2 import NeuronGroup, Quantity, second
 from brian2.groups.group import Group
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
+from brian_qif.arguments import check_dimensions
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.clock_trial import ClockHistory
 from brian_qif.solvers.reference import ReferenceNetwork
@@ -91,7 +91,7 @@ class Trajectory:
         node = self._reading.node(group)
         plan = self._reading.plan
         group_read = self._reading.neurons.get(node)
-        if group_read is None or name not in group_read.state_names:
+        if group_read is None or not isinstance(name, str) or name not in group_read.state_names:
             known = " and ".join(f"'{x}'" for x in group_read.state_names) if group_read else "no state variables"
             raise ValueError(f"'{plan.nodes[node].name}' has {known}; '{name}' cannot be read.")
         seconds = self._times_within_trial(times)
@@ -112,8 +112,11 @@ class Trajectory:
         return values
 
     def _times_within_trial(self, times) -> np.ndarray:
-        fail_for_dimension_mismatch(times, second, "States are read at times, for instance [10, 12]*ms")
+        message = "States are read at times, for instance [10, 12]*ms"
+        check_dimensions(times, second, message)
         seconds = np.atleast_1d(np.asarray(times, dtype=float))
+        if seconds.ndim > 1:
+            raise ValueError(f"{message}, in one row; an array of shape {seconds.shape} was given.")
         start = self._reading.plan.start
         outside = ~((seconds >= start) & (seconds <= start + self.duration))
         if np.any(outside):

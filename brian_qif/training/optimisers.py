@@ -9,6 +9,8 @@ import numpy as np
 from brian2 import Quantity, get_dimensions
 from brian2.units.fundamentalunits import DIMENSIONLESS, DimensionMismatchError
 
+from brian_qif.arguments import plain_number
+
 
 class Adam:
     """Adam (adaptive moment estimation) with decoupled weight decay and bounds.
@@ -52,9 +54,9 @@ class Adam:
         bounds: tuple | list | None = None,
     ):
         for name, value in (("beta_1", beta_1), ("beta_2", beta_2), ("weight_decay", weight_decay)):
-            if not 0 <= value < 1:
+            if not 0 <= plain_number(value, f"'{name}'") < 1:
                 raise ValueError(f"'{name}' has to be at least 0 and below 1, not {value}.")
-        if not epsilon > 0:
+        if not 0 < plain_number(epsilon, "'epsilon'") < np.inf:
             raise ValueError(f"'epsilon' has to be positive, not {epsilon}.")
         self.learning_rate = learning_rate
         self.beta_1, self.beta_2 = float(beta_1), float(beta_2)

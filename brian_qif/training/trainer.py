@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from brian2 import Network, Quantity, SpikeGeneratorGroup, get_local_namespace, second
 
-from brian_qif.gradients.batch import BatchGradient, Sample
+from brian_qif.arguments import whole_number
+from brian_qif.gradients.batch import BatchGradient, Sample, duration_in_seconds
 from brian_qif.gradients.losses import Loss
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
@@ -104,15 +105,18 @@ class Trainer:
         namespace: dict | None = None,
         level: int = 0,
     ):
-        if not (int(batch_size) == batch_size and batch_size >= 1):
-            raise ValueError(f"The batch size has to be a whole number of at least 1, not {batch_size}.")
+        self.batch_size = whole_number(batch_size, "The batch size", 1)
+        seed = None if seed is None else whole_number(seed, "The seed", 0)
+        duration_in_seconds(duration)
         namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
         self.gradient = SpikeGradient(network, loss, parameters, solver=solver, namespace=namespace)
         self.batch = BatchGradient(self.gradient, stimulus, threads=threads)
-        self.duration, self.batch_size = duration, int(batch_size)
+        self.duration = duration
         # Without a seed, the state that Brian2's seed() sets decides: NumPy's global one.
-        self.seed = int(np.random.randint(2**31)) if seed is None else int(seed)  # noqa: NPY002
+        self.seed = int(np.random.randint(2**31)) if seed is None else seed  # noqa: NPY002
         self.optimiser = Adam() if optimiser is None else optimiser
+        if not hasattr(self.optimiser, "prepare"):
+            raise TypeError(f"The optimiser is one such as Adam(learning_rate=1e-3); {optimiser!r} was given.")
         self.schedule = ConstantSchedule() if schedule is None else schedule
         self.clip = None if clip is None else NeuronClip(parameters, clip)
         floors = floor if isinstance(floor, (list, tuple)) else [floor]
