@@ -79,8 +79,8 @@ class StateLoss:
             fits = False
         if not fits:
             raise ValueError(
-                f"The target of a StateLoss has shape {self.target.shape}; for its times and neurons it is {shape}, or one "
-                "that broadcasts to it."
+                f"The target of a StateLoss has shape {self.target.shape}; for its times and neurons it is {shape}, or "
+                "one that broadcasts to it."
             )
         if not np.all(np.isfinite(self.target)):
             raise ValueError("The target of a StateLoss contains a value that is not finite.")
