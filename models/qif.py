@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from brian2 import NeuronGroup, Quantity
+from brian2 import DimensionMismatchError, NeuronGroup, Quantity, get_dimensions, have_same_dimensions
 
 from brian_qif.arguments import check_dimensions
 from brian_qif.models.checks import check_level, check_size, check_time_constant, unit_name
@@ -131,6 +131,9 @@ class QIFGroup(NeuronGroup):
         high: Any = v_crit if physical else 1.0
         check_level("v_rest", low, low, "v_rest is a number or a voltage")
         check_level("v_crit", high, low, "v_crit has the unit of v_rest")
+        # Brian2 takes a plain zero for any unit; here it would be the unit of the group.
+        if not have_same_dimensions(low, high):
+            raise DimensionMismatchError("v_crit has the unit of v_rest", get_dimensions(high), get_dimensions(low))
         if not low < high:
             raise ValueError(f"v_crit must lie above v_rest; v_rest = {low} and v_crit = {high} were given.")
         v_cut = low + DEFAULT_CUT * (high - low) if v_cut is None else v_cut

@@ -25,7 +25,7 @@ from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 SOLVER = EventSolver(backend="reference")
 WRONG = [None, "x", np.nan, [], np.zeros((2, 2)), np.nan * ms, [] * ms, 3 * mA, object()]
-ANY_ERROR = (TypeError, ValueError, NotImplementedError)
+ANY_ERROR = (TypeError, ValueError, NotImplementedError, DimensionMismatchError)
 # What Python, NumPy and Brian2 say where nobody looked at an argument before.
 UNHELPFUL = re.compile(
     r"has no attribute|truth value|does not have dimensions|unsupported operand|not supported between|unhashable|"

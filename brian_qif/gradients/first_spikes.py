@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from brian2 import NeuronGroup, Quantity, second
-from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
+from brian2.units.fundamentalunits import DIMENSIONLESS
 
-from brian_qif.arguments import plain_number, single_time
+from brian_qif.arguments import check_dimensions, plain_number, single_time
 from brian_qif.gradients.losses import Evaluation, checked_label, cross_entropy, group_name_of, require_spiking
 from brian_qif.gradients.pseudospikes import Pseudospikes
 from brian_qif.plan.reader import NetworkReading
@@ -79,7 +79,7 @@ class SpikeTimeLoss(_FirstSpikeLoss):
     dimensions = (second**2).dim
 
     def __init__(self, group: NeuronGroup, target: Quantity, pseudospikes: bool = False):
-        fail_for_dimension_mismatch(target, second, "The target of a SpikeTimeLoss is a time")
+        check_dimensions(target, second, "The target of a SpikeTimeLoss is a time")
         super().__init__(group, pseudospikes)
         self.target = np.array(target, dtype=float)
         if not np.all(np.isfinite(self.target)):

@@ -64,6 +64,8 @@ class ClockSolver(NetworkSolver):
         surrogate: str | None = None,
         surrogate_slope: float | Quantity = 10.0,
     ):
+        if not isinstance(device, str):
+            raise TypeError(f"device is a name such as 'runtime' or 'cpp_standalone'; {device!r} was given.")
         self.device, self.dt = device, None
         missing = find_device(device).missing()
         if missing is not None:
