@@ -11,6 +11,12 @@ import brian_qif
 import brian_qif.models
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference.md"
+LIBRARIES = {
+    "brian_qif.bridges.jax": "jax",
+    "brian_qif.bridges.nir_export": "nir",
+    "brian_qif.bridges.nir_import": "nir",
+    "brian_qif.bridges.neo": "neo",
+}
 MODULES = ("bridges.outputs", "bridges.recorded", "bridges.tables", "trajectory_plotting")
 
 
@@ -39,8 +45,8 @@ def functions_of(thing):
 @pytest.mark.parametrize("name", public_objects())
 def test_a_public_object_has_types(name):
     module, _, key = name.rpartition(".")
-    if module in ("brian_qif.bridges.torch", "brian_qif.bridges.jax", "brian_qif.bridges.nir", "brian_qif.bridges.neo"):
-        pytest.importorskip(module.rpartition(".")[2])
+    if module in LIBRARIES:
+        pytest.importorskip(LIBRARIES[module])
     missing = []
     for function in functions_of(getattr(importlib.import_module(module), key)):
         signature = inspect.signature(function)
