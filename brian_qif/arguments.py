@@ -63,10 +63,11 @@ def whole_number(value: Any, name: str, least: int) -> int:
     ValueError
         If it is anything else.
     """
+    number: int
     try:
         number = operator.index(value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value)
     except TypeError:
-        is_whole = isinstance(value, (float, np.floating)) and abs(value) < 2**53 and value == int(value)
+        is_whole = isinstance(value, (float, np.floating)) and -(2**53) < value < 2**53 and value == int(value)
         number = int(value) if is_whole else least - 1
     if isinstance(value, bool) or number < least:
         raise ValueError(f"{name} is a whole number, {least} or more; {value!r} was given.")

@@ -63,7 +63,8 @@ class StateLoss:
             known = ", ".join(sorted(group.equations.diff_eq_names))
             raise ValueError(f"'{group.name}' has no state variable '{name}'; there are {known}.")
         state = group.variables[name].dim
-        self.function, self.target = function, None
+        self.function = function
+        self.target: Any = None
         if target is not None:
             check_dimensions(target, Quantity(1, dim=state), "The target of a StateLoss has its unit")
             self.target, shape = np.asarray(target, dtype=float), (len(self.times), len(group))
