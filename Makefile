@@ -6,7 +6,7 @@ RESULTS ?= results
 TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
 TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 
-.PHONY: help train files-are-there test test-long test-cuda sanitize genn-log device-table docs lint clean
+.PHONY: help train files-are-there test test-long test-cuda test-matrix sanitize genn-log device-table docs lint types clean
 
 help:
 	@echo "make train               train LIF and QIF on the synthetic digits of the package, results in results/"
@@ -18,7 +18,9 @@ help:
 	@echo "make genn-log            check the device genn against runtime mode and print a log (Python 3.11, GENN_PATH set)"
 	@echo "make device-table        run every feature of the clock-driven solver on every device, and write the table of the docs"
 	@echo "make docs                build the documentation, executing its pages, into docs/_build/html"
+	@echo "make test-matrix         the test suite on every Python and Brian2 that are supported together (those that are here)"
 	@echo "make lint                check style"
+	@echo "make types               check the types of the installed wheel"
 	@echo "make clean               remove the virtual environment and everything built"
 
 # A stamp for each set of extras, renewed when the metadata changes.
@@ -50,6 +52,22 @@ test: $(VENV)/installed-test
 test-long: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m long -s
 
+# Python and Brian2 that live together, each pair in an environment of its own; a Python that is not here is named and
+# passed over. TESTS=path runs a part of the suite.
+MATRIX ?= 3.11-2.5.4 3.11-2.9.0 3.12-2.10.1 3.13-2.11.0
+EXTRA_OF_2.5.4 = ,brian2-2-5
+TESTS ?=
+
+test-matrix: $(addprefix matrix-,$(MATRIX))
+
+matrix-%:
+	@python=python$(word 1,$(subst -, ,$*)); brian2=$(word 2,$(subst -, ,$*)); venv=.venv-matrix-$*; \
+	if ! $$python --version >/dev/null 2>&1; then echo "$$python is not here: Brian2 $$brian2 was not tested."; exit 0; fi; \
+	test -x $$venv/bin/python || $$python -m venv $$venv; \
+	$$venv/bin/python -m pip install --quiet --editable ".[test$(EXTRA_OF_$(word 2,$(subst -, ,$*)))]" "brian2==$$brian2" && \
+	$$venv/bin/python -c "import sys, brian2; print('Python', sys.version.split()[0], 'Brian2', brian2.__version__)" && \
+	$$venv/bin/python -m pytest -n $(PYTEST_WORKERS) $(TESTS)
+
 test-cuda: $(VENV)/installed-test,nvcc
 	$(BIN)/python -m pytest tests/codegen/test_cuda_source.py
 
@@ -74,5 +92,14 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# On an installed wheel, from a folder without the sources: what users' type checkers see.
+types:
+	test -x .venv-types/bin/python || $(PYTHON) -m venv .venv-types
+	rm -rf build
+	.venv-types/bin/python -m pip install --quiet ".[types]"
+	mkdir -p build/types && cp pyproject.toml tests/typing/public_use.py build/types
+	cd build/types && ../../.venv-types/bin/mypy --package brian_qif
+	cd build/types && ../../.venv-types/bin/mypy --strict public_use.py
+
 clean:
-	rm -rf $(VENV) .venv-genn build dist docs/_build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* build dist docs/_build *.egg-info .pytest_cache .ruff_cache

@@ -13,6 +13,8 @@ import brian_qif.codegen.clock_genn  # registers the devices of the clock-driven
 import brian_qif.codegen.clock_standalone
 import brian_qif.preferences  # noqa: F401  (registers the preferences)
 from brian_qif._version import __version__
+from brian_qif.citations import cite
+from brian_qif.example import ExampleRunError, example_run
 from brian_qif.gradients.check import GradientCheckError, GradientReport, check_gradient
 from brian_qif.gradients.first_spikes import FirstSpikeCrossEntropyLoss, SpikeTimeLoss
 from brian_qif.gradients.losses import CrossEntropyLoss, SpikeFunctionLoss
@@ -30,6 +32,7 @@ __all__ = [
     "ClockSolver",
     "CrossEntropyLoss",
     "EventSolver",
+    "ExampleRunError",
     "FirstSpikeCrossEntropyLoss",
     "GradientCheckError",
     "GradientReport",
@@ -42,6 +45,8 @@ __all__ = [
     "Trajectory",
     "__version__",
     "check_gradient",
+    "cite",
+    "example_run",
     "load_network",
 ]
 

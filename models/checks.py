@@ -4,7 +4,8 @@ import operator
 
 import numpy as np
 from brian2 import Quantity, get_unit, have_same_dimensions, second
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+
+from brian_qif.arguments import check_dimensions
 
 
 def check_size(size) -> int:
@@ -34,9 +35,24 @@ def check_time_constant(name: str, value) -> None:
     ValueError
         If it is not one positive, finite number.
     """
-    fail_for_dimension_mismatch(value, second, f"{name} is a time, for instance 20*ms")
+    check_dimensions(value, second, f"{name} is a time, for instance 20*ms")
     if np.ndim(value) != 0 or not 0 < float(value) < np.inf:
         raise ValueError(f"{name} must be one positive, finite time; {value} was given.")
+
+
+def check_level(name: str, value, like, message: str) -> None:
+    """Refuse what is not one finite voltage.
+
+    Raises
+    ------
+    TypeError, DimensionMismatchError
+        If it is no number, or has another unit than ``like``.
+    ValueError
+        If it is not one finite number.
+    """
+    check_dimensions(value, like, message)
+    if np.ndim(value) != 0 or not np.isfinite(value):
+        raise ValueError(f"{name} must be one finite number; {value} was given.")
 
 
 def check_exact_formula(group) -> None:

@@ -1,6 +1,10 @@
 """A readout: leaky neurons without a threshold."""
 
-from brian2 import NeuronGroup
+from __future__ import annotations
+
+from typing import Any
+
+from brian2 import NeuronGroup, Quantity
 
 from brian_qif.models.checks import check_exact_formula, check_size, check_time_constant
 
@@ -61,7 +65,7 @@ class LeakyIntegratorGroup(NeuronGroup):
     20
     """
 
-    def __init__(self, N, tau_m, tau_s, method=None, **keywords):
+    def __init__(self, N: int, tau_m: Quantity, tau_s: Quantity, method: str | None = None, **keywords: Any):
         size = check_size(N)
         check_time_constant("tau_m", tau_m)
         check_time_constant("tau_s", tau_s)
@@ -70,7 +74,7 @@ class LeakyIntegratorGroup(NeuronGroup):
         super().__init__(size, EQUATIONS, method=method, **keywords)
         self.tau_m, self.tau_s = tau_m, tau_s
 
-    def before_run(self, run_namespace=None):
+    def before_run(self, run_namespace: dict | None = None) -> None:
         """Called by Brian2 when a run starts; refuses time constants for which the method has no formula."""
         check_exact_formula(self)
         super().before_run(run_namespace=run_namespace)

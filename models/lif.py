@@ -1,9 +1,12 @@
 """The leaky integrate-and-fire neuron with an exponentially decaying synaptic current."""
 
-from brian2 import NeuronGroup, Quantity
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+from __future__ import annotations
 
-from brian_qif.models.checks import check_exact_formula, check_size, check_time_constant, unit_name
+from typing import Any
+
+from brian2 import NeuronGroup, Quantity
+
+from brian_qif.models.checks import check_exact_formula, check_level, check_size, check_time_constant, unit_name
 
 EQUATIONS = """
 dv/dt = (-v + I)/tau_m : {unit}
@@ -74,12 +77,22 @@ class LIFGroup(NeuronGroup):
     <neurongroup.tau_m: 20. * msecond>
     """
 
-    def __init__(self, N, tau_m, tau_s, v_th=1.0, v_reset=None, method=None, **keywords):
+    def __init__(
+        self,
+        N: int,
+        tau_m: Quantity,
+        tau_s: Quantity,
+        v_th: float | Quantity = 1.0,
+        v_reset: float | Quantity | None = None,
+        method: str | None = None,
+        **keywords: Any,
+    ):
         size = check_size(N)
         check_time_constant("tau_m", tau_m)
         check_time_constant("tau_s", tau_s)
+        check_level("v_th", v_th, v_th, "v_th is a number or a voltage")
         v_reset = 0 * v_th if v_reset is None else v_reset
-        fail_for_dimension_mismatch(v_reset, v_th, "v_reset has the unit of v_th")
+        check_level("v_reset", v_reset, v_th, "v_reset has the unit of v_th")
         if not v_reset < v_th:
             raise ValueError(f"v_reset must lie below v_th; v_reset = {v_reset} and v_th = {v_th} were given.")
         if method is None:
@@ -88,7 +101,7 @@ class LIFGroup(NeuronGroup):
         super().__init__(size, equations, threshold="v > v_th", reset="v = v_reset", method=method, **keywords)
         self.tau_m, self.tau_s, self.v_th, self.v_reset = tau_m, tau_s, v_th, v_reset
 
-    def before_run(self, run_namespace=None):
+    def before_run(self, run_namespace: dict | None = None) -> None:
         """Called by Brian2 when a run starts; refuses time constants for which the method has no formula."""
         check_exact_formula(self)
         super().before_run(run_namespace=run_namespace)

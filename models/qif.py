@@ -1,10 +1,14 @@
 """The quadratic integrate-and-fire neuron with an exponentially decaying synaptic current."""
 
-import numpy as np
-from brian2 import NeuronGroup, Quantity
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+from __future__ import annotations
 
-from brian_qif.models.checks import check_size, check_time_constant, unit_name
+from typing import Any
+
+import numpy as np
+from brian2 import DimensionMismatchError, NeuronGroup, Quantity, get_dimensions, have_same_dimensions
+
+from brian_qif.arguments import check_dimensions
+from brian_qif.models.checks import check_level, check_size, check_time_constant, unit_name
 
 # In both forms, x = (v - v_rest)/(v_crit - v_rest) follows x*(x - 1) once I is negligible, so from x it takes the time
 # tau_m*log(x/(x - 1)) to reach infinity, and the same time from minus infinity to 1 - x. Brian2 holds v for hold - dt
@@ -106,19 +110,36 @@ class QIFGroup(NeuronGroup):
     -65. mV
     """
 
-    def __init__(self, N, tau_m, tau_s, v_rest=None, v_crit=None, v_cut=None, method="rk4", **keywords):
+    def __init__(
+        self,
+        N: int,
+        tau_m: Quantity,
+        tau_s: Quantity,
+        v_rest: Quantity | None = None,
+        v_crit: Quantity | None = None,
+        v_cut: float | Quantity | None = None,
+        method: str = "rk4",
+        **keywords: Any,
+    ):
         size = check_size(N)
         check_time_constant("tau_m", tau_m)
         check_time_constant("tau_s", tau_s)
         if (v_rest is None) != (v_crit is None):
             raise ValueError("v_rest and v_crit are given together (physical form) or not at all (normal form).")
         physical = v_rest is not None
-        low, high = (v_rest, v_crit) if physical else (0.0, 1.0)
-        fail_for_dimension_mismatch(high, low, "v_crit has the unit of v_rest")
+        low: Any = v_rest if physical else 0.0
+        high: Any = v_crit if physical else 1.0
+        check_level("v_rest", low, low, "v_rest is a number or a voltage")
+        check_level("v_crit", high, low, "v_crit has the unit of v_rest")
+        # Brian2 takes a plain zero for any unit; here it would be the unit of the group.
+        if not have_same_dimensions(low, high):
+            raise DimensionMismatchError("v_crit has the unit of v_rest", get_dimensions(high), get_dimensions(low))
         if not low < high:
             raise ValueError(f"v_crit must lie above v_rest; v_rest = {low} and v_crit = {high} were given.")
         v_cut = low + DEFAULT_CUT * (high - low) if v_cut is None else v_cut
-        fail_for_dimension_mismatch(v_cut, low, "v_cut has the unit of v")
+        check_dimensions(v_cut, low, "v_cut has the unit of v")
+        if np.ndim(v_cut) != 0:
+            raise ValueError(f"v_cut must be one number; {v_cut} was given.")
         if not 10 <= float((v_cut - low) / (high - low)) < np.inf:
             raise ValueError(
                 f"v_cut stands in for infinity and must be at least {low + 10 * (high - low)}; {v_cut} was given."

@@ -17,6 +17,10 @@ PARTS = {
     "codegen": ({"codegen", "plan", "solvers", "equations"}, {"brian2", "numpy", "jinja2", "sympy"}),
     "data": ({"data"}, {"numpy", "scipy", "h5py", "pooch", "requests", "tqdm", "soundfile"}),
     "training": ({"training", "gradients", "_version"}, {"brian2", "numpy", "h5py", "pandas"}),
+    "bridges": (
+        {"bridges", "gradients", "solvers", "plan"},
+        {"brian2", "numpy", "pandas", "torch", "jax", "nir", "neo", "quantities"},
+    ),
     "models": ({"models", "equations"}, {"brian2", "numpy"}),
     "protocols": (
         {"protocols", "models", "training", "data", "plotting", "study_plotting", "solvers", "gradients", "codegen"}
@@ -24,6 +28,9 @@ PARTS = {
         {"brian2", "numpy", "scipy", "pandas", "jinja2", "joblib", "optuna", "sqlalchemy"},
     ),
     "preferences": (set(), {"brian2"}),
+    "arguments": (set(), {"brian2", "numpy"}),
+    "citations": ({"_version"}, set()),
+    "example": ({"gradients", "solvers", "codegen"}, {"brian2", "numpy"}),
     "_shadow": (set(), set()),
     "_version": (set(), set()),
     "plotting": (set(), {"numpy", "matplotlib", "pandas"}),
@@ -31,19 +38,26 @@ PARTS = {
     "landscape_plotting": ({"plotting"}, {"numpy", "matplotlib"}),
     "perturbation_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib", "pandas"}),
     "stability_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib", "pandas"}),
+    "trajectory_plotting": ({"bridges", "solvers"}, {"brian2", "numpy", "matplotlib"}),
     "cli": ({"_version"}, {"brian2"}),
 }
-# Allowed inside functions only: the command's studies, what draws, and a device that few have.
+# Allowed inside functions, and for annotations, only: the type of a solver, the command's studies, the example's
+# models, what draws, and a device that few have.
 DEFERRED = {
     "cli": {"brian_qif.protocols"},
+    "example": {"brian_qif.models"},
     "plotting": {"matplotlib"},
     "study_plotting": {"matplotlib"},
     "landscape_plotting": {"matplotlib"},
     "perturbation_plotting": {"matplotlib"},
     "stability_plotting": {"matplotlib"},
     "protocols": {"distributed", "elephant", "neo", "quantities", "pyspike"},
+    "trajectory_plotting": {"matplotlib"},
+    "training": {"brian_qif.solvers.simulation"},
     "codegen": {"brian2genn"},
 }
+# Checks of what users give, which no part can do without.
+EVERYWHERE = {"arguments"}
 LIBRARY_FORBIDS = ("brian_qif.models", "brian_qif.protocols", "matplotlib")
 
 
@@ -53,7 +67,7 @@ def imports(source: str) -> list[tuple[str, bool]]:
     inside = {
         id(child)
         for node in ast.walk(tree)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) or _for_types_only(node)
         for child in ast.walk(node)
     }
     found = []
@@ -65,6 +79,11 @@ def imports(source: str) -> list[tuple[str, bool]]:
             names = [f"{base}.{alias.name}" for alias in node.names] if base == "brian_qif" else [base]
             found += [(name, id(node) not in inside) for name in names]
     return found
+
+
+def _for_types_only(node: ast.AST) -> bool:
+    """Whether it is an ``if TYPE_CHECKING:``, whose imports nobody executes."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def breaches(part: str, source: str) -> list[str]:
@@ -83,7 +102,7 @@ def breaches(part: str, source: str) -> list[str]:
             # A public name of the package itself is open to studies alone.
             section = rest.partition(".")[0]
             public = part == "protocols" and (section[:1].isupper() or section in ("", "__version__", "check_gradient"))
-            if section not in parts and section != part and not public:
+            if section not in {*parts, *EVERYWHERE} and section != part and not public:
                 found.append(f"{part} imports {name}")
         elif top not in libraries:
             found.append(f"{part} imports {name}")
@@ -119,6 +138,8 @@ def test_a_module_imports_what_its_part_may(part, path):
         ("training", "import matplotlib"),
         ("data", "from brian_qif.training import datasets"),
         ("plotting", "import matplotlib.pyplot"),
+        ("gradients", "import torch"),
+        ("training", "from brian_qif.bridges import outputs"),
         ("cli", "from brian_qif.protocols import benchmark"),
         ("models", "from brian_qif.plan import reader"),
     ],

@@ -1,7 +1,9 @@
 """What is installed: the wheel against the tree, and public names against those of Brian2."""
 
+import email
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -15,19 +17,24 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Names of all files in a freshly built wheel, without its metadata."""
-    out = tmp_path_factory.mktemp("wheel")
+def built(tmp_path_factory):
+    """A folder with a wheel, made from the source distribution, and that distribution itself."""
+    out = tmp_path_factory.mktemp("built")
     source = out / "source"
     tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
     for name in tracked.stdout.splitlines():
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(source)]
-    subprocess.run(command, check=True, capture_output=True)
-    (built,) = out.glob("*.whl")
-    with zipfile.ZipFile(built) as archive:
+    subprocess.run([sys.executable, "-m", "build", "--outdir", str(out), str(source)], check=True, capture_output=True)
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    """Names of all files in the wheel, without its metadata."""
+    (file,) = built.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
         return {name for name in archive.namelist() if ".dist-info/" not in name}
 
 
@@ -38,7 +45,29 @@ def test_the_wheel_holds_the_tree_and_nothing_else(wheel):
             expected.add(path.relative_to(ROOT).as_posix())
     for folder in ("models", "protocols"):
         expected |= {f"brian_qif/{folder}/{path.name}" for path in (ROOT / folder).glob("*.py")}
-    assert wheel == expected
+    assert wheel == expected | {"brian_qif/py.typed"}
+
+
+def test_the_source_distribution_holds_what_a_wheel_needs(built, wheel):
+    (file,) = built.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    sources = {name if (ROOT / name).exists() else name.removeprefix("brian_qif/") for name in wheel}
+    metadata = {"LICENSE", "CITATION.cff", "CHANGELOG.md", "README.md", "setup.cfg", "pyproject.toml", "PKG-INFO"}
+    assert sources | metadata <= names
+    others = {name for name in names - sources - metadata if not name.startswith(("brian_qif.egg-info/", "tests/"))}
+    assert others <= {"MANIFEST.in", "Makefile"}
+
+
+def test_the_metadata_name_the_licence_and_every_extra(built):
+    (file,) = built.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = email.message_from_bytes(archive.read(name))
+        licences = [name for name in archive.namelist() if name.endswith("LICENSE")]
+    assert len(licences) == 1
+    assert metadata["Name"] == "brian_qif" and metadata["Version"] == brian_qif.__version__
+    assert {"torch", "jax", "nir", "neo", "search", "audio", "test", "docs"} <= set(metadata.get_all("Provides-Extra"))
 
 
 def test_the_embedded_data_are_small():

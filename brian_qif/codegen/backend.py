@@ -23,6 +23,7 @@ from brian_qif.solvers.sweeps import (
     Wanted,
     check_request,
     register_backend,
+    unbounded_activity,
 )
 
 _NOT_FINITE, _TOO_MANY_EVENTS, _GRAZING, _OUT_OF_MEMORY = 1, 2, 3, 4
@@ -181,10 +182,7 @@ class CompiledNetwork:
                 "large sparse network. Simulate a shorter trial, or fewer at a time."
             )
         if outcome == _TOO_MANY_EVENTS:
-            return RuntimeError(
-                f"The trial has too many events to be kept at {when[0]} s: the network's activity has no bound, or a "
-                "current is so strong that every step is tiny."
-            )
+            return unbounded_activity(when[0])
         return FloatingPointError(f"The state of '{self.plan.nodes[where[0]].name}' is not finite at {when[0]} s.")
 
 

@@ -70,7 +70,7 @@ def download_folder(folder=None):
     return Path(folder or os.environ.get(VARIABLE) or pooch.os_cache("brian_qif"))
 
 
-def download(name, folder=None, progress=True):
+def download(name: str, folder: str | os.PathLike | None = None, progress: bool = True) -> list[Path]:
     """Fetch a published data set, unless it is there already.
 
     A transfer that was broken off goes on where it stopped, at once or when it is asked for again. Every file is

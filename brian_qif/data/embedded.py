@@ -7,7 +7,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent / "embedded"
 
 
-def embedded_files():
+def embedded_files() -> tuple[Path, Path]:
     """The training file and the test file of SYNTHETIC spoken digits that come with the package.
 
     70 of the 700 channels of the auditory chain, 20 classes, 12 voices, of which 4 and 5 are in the test file only.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,7 +24,9 @@ _BLOCK = 32  # steps
 _GROUP = 50  # channels
 
 
-def hear(sounds, generators, channels=700):
+def hear(
+    sounds: Sequence, generators: Sequence[np.random.Generator], channels: int = 700
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """The spikes of the bushy cells behind each of several sounds.
 
     Level and window, basilar membrane, hair cells, auditory nerve and bushy cells, as in Cramer et al. (2022). Sounds

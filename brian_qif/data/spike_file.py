@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 
-def write_spike_file(path, samples, class_names, n_units, source, attributes=None, time_type=np.float16):
+def write_spike_file(
+    path: str | os.PathLike,
+    samples: Iterable[tuple],
+    class_names: Sequence[str],
+    n_units: int,
+    source: str,
+    attributes: dict | None = None,
+    time_type: type = np.float16,
+) -> int:
     """Write spike trains into an HDF5 file.
 
     The file appears under its name when it is whole.

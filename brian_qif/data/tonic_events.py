@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 import numpy as np
 
 from brian_qif.data.spike_file import write_spike_file
@@ -10,7 +13,13 @@ _MICROSECOND = 1e-6
 _FIELDS = {"x": 0, "y": 1, "p": 2}  # and their places in tonic's sensor_size
 
 
-def convert_tonic(dataset, path, class_names=None, speakers=None, sensor_size=None):
+def convert_tonic(
+    dataset: Sequence,
+    path: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    speakers: Sequence[int] | None = None,
+    sensor_size: tuple[int, int, int] | None = None,
+) -> int:
     """Write a data set of tonic into a file for `SpikeDataset`.
 
     Parameters

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from brian2 import prefs
+from brian2 import Quantity, SpikeGeneratorGroup, prefs
 
+from brian_qif.arguments import whole_number
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import SourceNode
 from brian_qif.solvers.simulation import duration_in_seconds
@@ -24,9 +25,14 @@ LANES = 16
 class Sample(Protocol):
     """Input spikes of one trial, ``times`` in seconds from its start and in any order, with its ``label``."""
 
-    times: np.ndarray
-    units: np.ndarray
-    label: int
+    @property
+    def times(self) -> np.ndarray: ...
+
+    @property
+    def units(self) -> np.ndarray: ...
+
+    @property
+    def label(self) -> Any: ...
 
 
 @dataclass
@@ -60,8 +66,9 @@ class BatchGradient:
     The result has the same bits for any number of threads.
     """
 
-    def __init__(self, gradient: SpikeGradient, stimulus, threads: int | None = None):
+    def __init__(self, gradient: SpikeGradient, stimulus: SpikeGeneratorGroup, threads: int | None = None):
         self.gradient = gradient
+        threads = None if threads is None else whole_number(threads, "threads", 1)
         self.threads = threads or prefs["brian_qif.threads"] or os.cpu_count() or 1
         self.reading = gradient.read()
         self.stimulus = self.reading.node(stimulus)
@@ -75,7 +82,7 @@ class BatchGradient:
     def __call__(
         self,
         samples: Sequence[Sample],
-        duration,
+        duration: Quantity,
         values: Sequence[np.ndarray] | None = None,
         reverse: bool = True,
         transform: Callable[[list[np.ndarray]], None] | None = None,
@@ -101,10 +108,11 @@ class BatchGradient:
         seconds = duration_in_seconds(duration)
         reading = self.gradient.read() if values is None else self.gradient.with_values(self.reading, values)
         plan = reading.plan
-        prepared = self.gradient.solver.prepare(plan)
+        prepared: Any = self.gradient.solver.prepare(plan)
         request = self.gradient.loss.request(reading, seconds)
         spiking = [k for k, node in enumerate(plan.nodes) if not isinstance(node, SourceNode) and node.spikes]
-        losses, outputs = np.empty(len(samples)), [None] * len(samples)
+        losses = np.empty(len(samples))
+        outputs: list[np.ndarray] = [np.empty(0)] * len(samples)
         counts = {k: np.empty((len(samples), plan.nodes[k].size), dtype=np.int64) for k in spiking}
 
         def stimulus_of(n: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:

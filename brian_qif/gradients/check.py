@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from brian2 import Quantity
 
+from brian_qif.arguments import whole_number
 from brian_qif.gradients.convergence import ConvergenceReport, check_convergence
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import VOLTAGE, HybridNode
@@ -69,7 +71,7 @@ class GradientReport:
 
 
 def check_gradient(
-    gradient: SpikeGradient, duration, directions: int = 3, seed: int = 0
+    gradient: SpikeGradient, duration: Quantity, directions: int = 3, seed: int = 0
 ) -> GradientReport | ConvergenceReport:
     """Test a gradient by the order of its Taylor remainder, or, on a clock, by its convergence.
 
@@ -102,16 +104,19 @@ def check_gradient(
     ValueError
         For a solver of single precision, whose rounding hides the order.
     """
+    if not isinstance(gradient, SpikeGradient):
+        raise TypeError(f"A SpikeGradient is checked; {gradient!r} was given.")
+    directions = whole_number(directions, "The number of directions", 1)
     if getattr(gradient.solver, "dtype", "float64") != "float64":
         raise ValueError(
             "Differences of a loss in single precision are mostly rounding, so no order shows in them. Check the same "
             "gradient with EventSolver(dtype='float64'); docs/accuracy.md says how far the two are apart."
         )
     if isinstance(gradient.solver, ClockSolver):
-        report = check_convergence(gradient, duration)
-        if not report.passed:
-            raise GradientCheckError(str(report))
-        return report
+        convergence = check_convergence(gradient, duration)
+        if not convergence.passed:
+            raise GradientCheckError(str(convergence))
+        return convergence
     trial = _Trial(gradient, duration_in_seconds(duration))
     generator = np.random.default_rng(seed)
     rounding = trial.rounding(generator)

@@ -6,6 +6,7 @@ A Taylor test would be none: with spikes and resets on a grid, the simulated los
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from brian2 import second
@@ -59,7 +60,7 @@ def check_convergence(gradient: SpikeGradient, duration) -> ConvergenceReport:
     NotImplementedError
         For surrogate gradients, which approach no gradient, and networks that no event-driven solver takes.
     """
-    solver = gradient.solver
+    solver: Any = gradient.solver
     if solver.surrogate is not None:
         raise NotImplementedError(
             "A surrogate gradient is the gradient of no loss, so there is nothing to check it by."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-from brian2 import second
-from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
+from typing import Any
 
+import numpy as np
+from brian2 import NeuronGroup, Quantity, second
+from brian2.units.fundamentalunits import DIMENSIONLESS
+
+from brian_qif.arguments import check_dimensions, plain_number, single_time
 from brian_qif.gradients.losses import Evaluation, checked_label, cross_entropy, group_name_of, require_spiking
 from brian_qif.gradients.pseudospikes import Pseudospikes
 from brian_qif.plan.reader import NetworkReading
@@ -15,7 +18,7 @@ from brian_qif.solvers.sweeps import Record, Request, Seeds
 class _FirstSpikeLoss:
     """What losses on first spikes share: the times, and seeds from the slopes by them."""
 
-    def __init__(self, group, pseudospikes: bool):
+    def __init__(self, group: NeuronGroup, pseudospikes: bool):
         self.group_name, self.pseudospikes = group_name_of(group, type(self).__name__), bool(pseudospikes)
 
     def _beyond(self, reading: NetworkReading) -> Pseudospikes | None:
@@ -31,7 +34,7 @@ class _FirstSpikeLoss:
         beyond = self._beyond(reading)
         return Request(duration) if beyond is None else Request(duration, samples=beyond.samples(duration))
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label: Any = None) -> Evaluation:
         node, beyond = reading.node(self.group_name), self._beyond(reading)
         times, units = record.spike_times[node], record.spike_units[node]
         spiking, first = np.unique(units, return_index=True)  # times ascend: the first occurrence is the first spike
@@ -75,8 +78,8 @@ class SpikeTimeLoss(_FirstSpikeLoss):
 
     dimensions = (second**2).dim
 
-    def __init__(self, group, target, pseudospikes: bool = False):
-        fail_for_dimension_mismatch(target, second, "The target of a SpikeTimeLoss is a time")
+    def __init__(self, group: NeuronGroup, target: Quantity, pseudospikes: bool = False):
+        check_dimensions(target, second, "The target of a SpikeTimeLoss is a time")
         super().__init__(group, pseudospikes)
         self.target = np.array(target, dtype=float)
         if not np.all(np.isfinite(self.target)):
@@ -124,13 +127,19 @@ class FirstSpikeCrossEntropyLoss(_FirstSpikeLoss):
 
     dimensions = DIMENSIONLESS
 
-    def __init__(self, group, label: int | None = None, time_scale=None, early=0.0, pseudospikes: bool = False):
+    def __init__(
+        self,
+        group: NeuronGroup,
+        label: int | None = None,
+        time_scale: Quantity | None = None,
+        early: float = 0.0,
+        pseudospikes: bool = False,
+    ):
         super().__init__(group, pseudospikes)
         if time_scale is not None:
-            fail_for_dimension_mismatch(time_scale, second, "time_scale of a FirstSpikeCrossEntropyLoss is a time")
-            if not float(time_scale) > 0:
+            if not single_time(time_scale, "time_scale of a FirstSpikeCrossEntropyLoss is a time") > 0:
                 raise ValueError(f"time_scale of a FirstSpikeCrossEntropyLoss must be positive; it is {time_scale}.")
-        if not early >= 0:
+        if not 0 <= plain_number(early, "early of a FirstSpikeCrossEntropyLoss") < np.inf:
             raise ValueError(f"early of a FirstSpikeCrossEntropyLoss must be 0 or more; it is {early}.")
         self.classes, self.early = len(group), float(early)
         self.time_scale = None if time_scale is None else float(time_scale)

@@ -6,12 +6,14 @@ numbers; it knows no solver and no backend.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from brian2 import NeuronGroup, Quantity, get_dimensions, second
-from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
+from brian2 import NeuronGroup, Quantity, get_dimensions
+from brian2.units.fundamentalunits import DIMENSIONLESS
 
+from brian_qif.arguments import check_dimensions, single_time, whole_number
 from brian_qif.gradients.pseudospikes import Pseudospikes
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import HybridNode, SourceNode
@@ -30,7 +32,7 @@ class Evaluation(NamedTuple):
 class Loss(Protocol):
     """A differentiable function of one trial. ``dimensions`` are those of its value."""
 
-    dimensions: object
+    dimensions: Any
 
     def check(self, reading: NetworkReading) -> None:
         """Refuse a network that the loss cannot be used with."""
@@ -38,7 +40,7 @@ class Loss(Protocol):
     def request(self, reading: NetworkReading, duration: float) -> Request:
         """What a trial of that duration (seconds) has to deliver."""
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label: Any = None) -> Evaluation:
         """Value and seeds of a trial; ``label`` replaces the loss's own target."""
 
 
@@ -65,14 +67,18 @@ class SpikeFunctionLoss:
     each neuron has no such jumps.
     """
 
-    def __init__(self, group, function, unit=None, pseudospikes: int = 0):
+    def __init__(
+        self,
+        group: NeuronGroup,
+        function: Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]],
+        unit: Quantity | None = None,
+        pseudospikes: int = 0,
+    ):
         self.group_name, self.function = group_name_of(group, "SpikeFunctionLoss"), function
         if not callable(function):
             raise TypeError(f"A SpikeFunctionLoss needs a function of (t, i); {function!r} cannot be called.")
-        self.dimensions = DIMENSIONLESS if unit is None else get_dimensions(unit)
-        if not (int(pseudospikes) == pseudospikes and pseudospikes >= 0):
-            raise ValueError(f"The number of pseudospikes is a whole number, not {pseudospikes}.")
-        self.pseudospikes = int(pseudospikes)
+        self.dimensions = unit_dimensions(unit, "SpikeFunctionLoss")
+        self.pseudospikes = whole_number(pseudospikes, "pseudospikes of a SpikeFunctionLoss", 0)
 
     def _beyond(self, reading: NetworkReading) -> Pseudospikes | None:
         if not self.pseudospikes:
@@ -87,7 +93,7 @@ class SpikeFunctionLoss:
         beyond = self._beyond(reading)
         return Request(duration) if beyond is None else Request(duration, samples=beyond.samples(duration))
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label: Any = None) -> Evaluation:
         node, beyond = reading.node(self.group_name), self._beyond(reading)
         times, units = record.spike_times[node], record.spike_units[node]
         inside = len(times)
@@ -97,8 +103,7 @@ class SpikeFunctionLoss:
             units = np.concatenate([units, np.tile(np.arange(later.shape[1]), len(later))])
             order = np.argsort(times, kind="stable")
             times, units = times[order], units[order]
-        value, slope = self.function(times.copy(), units.copy())
-        value, slope = float(value), np.array(slope, dtype=float)
+        value, slope = value_and_slope(self.function(times.copy(), units.copy()), "SpikeFunctionLoss")
         if slope.shape != times.shape:
             raise ValueError(
                 f"The function of a SpikeFunctionLoss returned derivatives of shape {slope.shape} "
@@ -145,19 +150,27 @@ class CrossEntropyLoss:
 
     dimensions = DIMENSIONLESS
 
-    def __init__(self, group, label: int | None = None, weight_time=None, gain=1.0, output="average"):
+    def __init__(
+        self,
+        group: NeuronGroup,
+        label: int | None = None,
+        weight_time: Quantity | None = None,
+        gain: float | Quantity = 1.0,
+        output: str = "average",
+    ):
         name = group_name_of(group, "CrossEntropyLoss")
-        if output not in ("average", "maximum"):
+        if not isinstance(output, str) or output not in ("average", "maximum"):
             raise ValueError(f"output of a CrossEntropyLoss is 'average' or 'maximum'; it is {output!r}.")
         if output == "maximum" and weight_time is not None:
             raise ValueError("weight_time of a CrossEntropyLoss weights an average; a maximum has no weight.")
         if weight_time is not None:
-            fail_for_dimension_mismatch(weight_time, second, "weight_time of a CrossEntropyLoss is a time")
-            if not float(weight_time) > 0:
+            if not single_time(weight_time, "weight_time of a CrossEntropyLoss is a time") > 0:
                 raise ValueError(f"weight_time of a CrossEntropyLoss must be positive; it is {weight_time}.")
-        fail_for_dimension_mismatch(
-            gain * group.v, 1, f"gain of a CrossEntropyLoss must have the inverse unit of the voltage of '{name}'"
-        )
+        voltage = Quantity(1, dim=group.variables["v"].dim)
+        message = f"gain of a CrossEntropyLoss must have the inverse unit of the voltage of '{name}'"
+        check_dimensions(gain, 1 / voltage, message)
+        if np.ndim(gain) != 0 or not np.isfinite(gain):
+            raise ValueError(f"{message}, and be one finite number; {gain!r} was given.")
         self.group_name, self.classes, self.gain, self.output = name, len(group), float(gain), output
         self.rate = 0.0 if weight_time is None else 1 / float(weight_time)
         self.label = None if label is None else checked_label(label, self.classes, name)
@@ -182,24 +195,37 @@ class CrossEntropyLoss:
             return Request(duration, peaks=frozenset({index}))
         return Request(duration, averages={index: self.rate})
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label: Any = None) -> Evaluation:
         label = self.label if label is None else checked_label(label, self.classes, self.group_name)
         if label is None:
             raise ValueError("CrossEntropyLoss needs a label: CrossEntropyLoss(readout, label=3).")
-        index = reading.node(self.group_name)
-        node = reading.plan.nodes[index]
-        if self.output == "maximum":
-            mass, voltage = 1.0, record.peaks[index]
-        else:
-            mass = -np.expm1(-self.rate * duration) / self.rate if self.rate > 0 else duration
-            voltage = record.averages[index] / mass
-        outputs = self.gain * (node.v_offset + node.v_scale * voltage)
+        outputs = self.outputs(reading, record, duration)
         value, slope = cross_entropy(outputs, label)
+        return Evaluation(value, self.seeds(reading, record, duration, slope), outputs)
+
+    def outputs(self, reading: NetworkReading, record: Record, duration: float) -> np.ndarray:
+        """What the softmax is given, one number per neuron."""
+        node = reading.plan.nodes[reading.node(self.group_name)]
+        _, voltage = self._mass_and_voltage(reading, record, duration)
+        return self.gain * (node.v_offset + node.v_scale * voltage)
+
+    def seeds(self, reading: NetworkReading, record: Record, duration: float, slope: np.ndarray) -> Seeds:
+        """Seeds of the reverse sweep from the slopes by the outputs."""
+        index = reading.node(self.group_name)
+        mass, voltage = self._mass_and_voltage(reading, record, duration)
         by_voltage = self.gain * slope
-        own = {"v_offset": [by_voltage], "v_scale": [by_voltage * voltage]}
-        seeds = Seeds(coordinates={index: own})
-        (seeds.peaks if self.output == "maximum" else seeds.averages)[index] = by_voltage * node.v_scale / mass
-        return Evaluation(value, seeds, outputs)
+        seeds = Seeds(coordinates={index: {"v_offset": [by_voltage], "v_scale": [by_voltage * voltage]}})
+        by_record = by_voltage * reading.plan.nodes[index].v_scale / mass
+        (seeds.peaks if self.output == "maximum" else seeds.averages)[index] = by_record
+        return seeds
+
+    def _mass_and_voltage(self, reading: NetworkReading, record: Record, duration: float) -> tuple[float, np.ndarray]:
+        """The integral of the weight over the trial, and the voltage that counts, in normal form."""
+        index = reading.node(self.group_name)
+        if self.output == "maximum":
+            return 1.0, record.peaks[index]
+        mass = -np.expm1(-self.rate * duration) / self.rate if self.rate > 0 else duration
+        return mass, record.averages[index] / mass
 
 
 def cross_entropy(outputs: np.ndarray, label: int) -> tuple[float, np.ndarray]:
@@ -211,7 +237,7 @@ def cross_entropy(outputs: np.ndarray, label: int) -> tuple[float, np.ndarray]:
     return float(log_total - shifted[label]), slope
 
 
-def checked_label(label, classes: int, group: str) -> int:
+def checked_label(label: int, classes: int, group: str) -> int:
     """A label as a number of a class.
 
     Raises
@@ -219,9 +245,46 @@ def checked_label(label, classes: int, group: str) -> int:
     ValueError
         If there is no such class.
     """
-    if int(label) != label or not 0 <= label < classes:
+    try:
+        number = whole_number(label, "A label", 0)
+    except ValueError:
+        number = classes
+    if number >= classes:
         raise ValueError(f"The label {label} is not one of the {classes} classes 0 to {classes - 1} of '{group}'.")
-    return int(label)
+    return number
+
+
+def unit_dimensions(unit, loss: str):
+    """The dimensions of the unit of a loss's value; dimensionless where none is given.
+
+    Raises
+    ------
+    TypeError
+        If it is not a unit.
+    """
+    if unit is None:
+        return DIMENSIONLESS
+    if not isinstance(unit, Quantity) or np.ndim(unit) != 0:
+        raise TypeError(f"unit of a {loss} is a unit such as ms**2; {unit!r} was given.")
+    return get_dimensions(unit)
+
+
+def value_and_slope(returned, loss: str) -> tuple[float, np.ndarray]:
+    """What a user's function returned, as numbers.
+
+    Raises
+    ------
+    TypeError
+        If it is not a pair of a number and an array.
+    """
+    try:
+        value, slope = returned
+        return float(value), np.array(slope, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"The function of a {loss} returns a pair: the value, a number, and its derivatives, an array; "
+            f"{returned!r} was returned."
+        ) from None
 
 
 def group_name_of(group, loss: str) -> str:

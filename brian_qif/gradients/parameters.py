@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from brian2 import Quantity, get_dimensions
@@ -28,8 +29,8 @@ class Parameter:
     shape: tuple[int, ...]
     owner: str
     name: str
-    dimensions: object
-    given: object = field(repr=False)
+    dimensions: Any
+    given: Any = field(repr=False)
     row: int = 0
 
     @property
@@ -59,7 +60,10 @@ class Parameter:
         ValueError
             If the shape is another one, or a delay is negative.
         """
-        value = np.array(value, dtype=float)
+        try:
+            value = np.array(value, dtype=float)
+        except (TypeError, ValueError):
+            raise ValueError(f"{self.label} takes numbers; {value!r} was given.") from None
         if value.shape != self.shape:
             raise ValueError(f"{self.label} has shape {self.shape}; values of shape {value.shape} were given.")
         if self.kind == "delays" and np.any(value < 0):
@@ -76,7 +80,7 @@ class Parameter:
                 total = total + other
             return total if self.shape else np.sum(total)
         if self.kind == "delays":
-            total = sum(slopes.delays[index] for index in self.indices)
+            total = np.sum([slopes.delays[index] for index in self.indices], axis=0)
             return total if self.shape else np.sum(total)
         (index,) = self.indices
         plan = reading.plan
@@ -99,7 +103,8 @@ class Parameter:
         if reading.plan.pathways[index].state is not None:
             return slopes.synapses[index].get(self.name, np.zeros(len(reading.plan.pathways[index].pre)))
         slope = slopes.weights[index]
-        unit = read.unit(reading.plan.nodes[reading.plan.pathways[index].target])
+        target: Any = reading.plan.nodes[reading.plan.pathways[index].target]
+        unit = read.unit(target)
         if unit.size > 1 or unit[0] != 1:
             slope = slope / unit
         if read.expression.is_Symbol:
@@ -108,9 +113,10 @@ class Parameter:
 
     def _model_slope(self, slopes: Slopes, seeds: Seeds, reading: NetworkReading, index: int) -> np.ndarray:
         """One slope per neuron: through every field of the normal form in which the parameter occurs."""
+        models: Any = slopes.models[index]
         if isinstance(reading.plan.nodes[index], HybridNode):
-            return slopes.models[index][self.name]
-        read, node, models = reading.neurons[index], reading.plan.nodes[index], slopes.models[index]
+            return models[self.name]
+        read, node = reading.neurons[index], reading.plan.nodes[index]
         by_v, by_currents = slopes.initial[index]
         scale = node.v_scale
         by_field = {
@@ -191,7 +197,8 @@ def with_values(reading: NetworkReading, parameters: list[Parameter], values) ->
     ValueError
         If a value has another shape than its parameter, or is not possible.
     """
-    neurons, synapses = {}, {}
+    neurons: dict[int, dict] = {}
+    synapses: dict[int, dict] = {}
     checked = [parameter.check(value) for parameter, value in zip(parameters, values, strict=True)]
     for parameter, value in zip(parameters, checked, strict=True):
         for index in parameter.indices:

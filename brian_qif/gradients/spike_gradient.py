@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from brian2 import Network, get_local_namespace
+from brian2 import Network, Quantity, get_local_namespace
 from brian2.core.variables import VariableView
 
 from brian_qif.gradients.losses import Loss, with_dimensions
 from brian_qif.gradients.parameters import add_own_slopes, find_parameter, wanted_slopes, with_values
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.event import EventSolver
-from brian_qif.solvers.simulation import duration_in_seconds
-from brian_qif.solvers.sweeps import Record, Seeds, Slopes
+from brian_qif.solvers.simulation import NetworkSolver, duration_in_seconds
+from brian_qif.solvers.sweeps import PreparedNetwork, Record, Seeds, Slopes
 from brian_qif.solvers.trajectory import Trajectory
 
 
@@ -78,12 +79,14 @@ class SpikeGradient:
         network: Network,
         loss: Loss,
         parameters: Sequence,
-        solver: EventSolver | None = None,
+        solver: NetworkSolver | None = None,
         namespace: dict | None = None,
         level: int = 0,
     ):
         self.network, self.loss = network, loss
         self.solver = EventSolver() if solver is None else solver
+        if not isinstance(self.solver, NetworkSolver):
+            raise TypeError(f"The solver is an EventSolver or a ClockSolver; {solver!r} was given.")
         if not hasattr(loss, "evaluate"):
             raise TypeError(f"A loss such as SpikeTimeLoss is needed; {loss!r} was given.")
         if not isinstance(parameters, (list, tuple)):
@@ -105,7 +108,7 @@ class SpikeGradient:
         self.parameters = [find_parameter(reading, view) for view in self.views]
         return reading
 
-    def __call__(self, duration):
+    def __call__(self, duration: Quantity) -> tuple[float | Quantity, list[np.ndarray | Quantity]]:
         """Value and slopes for a trial from the network's present state.
 
         Parameters
@@ -133,14 +136,14 @@ class SpikeGradient:
         ]
 
     def carry_back(
-        self, reading: NetworkReading, prepared, record: Record, seeds: Seeds, duration: float
+        self, reading: NetworkReading, prepared: PreparedNetwork, record: Record, seeds: Seeds, duration: float
     ) -> list[np.ndarray]:
         """One slope per parameter, SI numbers."""
         slopes = prepared.reverse(record, seeds, wanted_slopes(self.parameters, reading))
         return self._by_parameter(reading, slopes, seeds, duration)
 
     def carry_back_many(
-        self, reading: NetworkReading, prepared, records: Sequence[Record], seeds: Sequence[Seeds], duration: float
+        self, reading: NetworkReading, prepared: Any, records: Sequence[Record], seeds: Sequence[Seeds], duration: float
     ) -> list[list[np.ndarray]]:
         """The same for trials that were simulated side by side: for each, one slope per parameter."""
         slopes = prepared.reverse_many(records, seeds, wanted_slopes(self.parameters, reading))
@@ -150,7 +153,7 @@ class SpikeGradient:
         add_own_slopes(slopes, seeds)
         return [parameter.slope(slopes, seeds, reading, duration) for parameter in self.parameters]
 
-    def flat(self, duration):
+    def flat(self, duration: Quantity) -> tuple[Callable[[np.ndarray], tuple[float, np.ndarray]], np.ndarray]:
         """Value and gradient as plain SI numbers, for `scipy.optimize`.
 
         Parameters
@@ -202,9 +205,17 @@ class SpikeGradient:
         ------
         NotImplementedError
             For what Brian2 holds read-only, and for constants of the script, which the network does not own.
+        ValueError
+            For other shapes, a negative delay, and numbers that are not finite; nothing is written then.
         """
         self.check_writable()
-        for parameter, value in zip(self.parameters, values, strict=True):
+        if len(values) != len(self.parameters):
+            raise ValueError(f"There are {len(self.parameters)} parameters; {len(values)} values were given.")
+        checked = [parameter.check(value) for parameter, value in zip(self.parameters, values, strict=True)]
+        for parameter, value in zip(self.parameters, checked, strict=True):
+            if not np.all(np.isfinite(value)):
+                raise ValueError(f"{parameter.label} was given values that are not finite.")
+        for parameter, value in zip(self.parameters, checked, strict=True):
             parameter.given.set_item(
                 slice(None) if parameter.shape else "True", with_dimensions(value, parameter.dimensions)
             )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-from brian2 import Quantity, get_dimensions, second
-from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
+from collections.abc import Callable
+from typing import Any
 
-from brian_qif.gradients.losses import Evaluation, group_name_of
+import numpy as np
+from brian2 import NeuronGroup, Quantity, second
+
+from brian_qif.arguments import check_dimensions
+from brian_qif.gradients.losses import Evaluation, group_name_of, unit_dimensions, value_and_slope
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.sweeps import Record, Request, Seeds
 
@@ -36,26 +39,52 @@ class StateLoss:
     the sensitivity of the state. Value and gradient are exact up to rounding.
     """
 
-    def __init__(self, group, name: str, times, target=None, function=None, unit=None):
+    def __init__(
+        self,
+        group: NeuronGroup,
+        name: str,
+        times: Quantity,
+        target: Quantity | float | np.ndarray | None = None,
+        function: Callable[[np.ndarray], tuple[float, np.ndarray]] | None = None,
+        unit: Quantity | None = None,
+    ):
         self.group_name, self.name = group_name_of(group, "StateLoss"), name
-        fail_for_dimension_mismatch(times, second, "The times of a StateLoss are times")
+        check_dimensions(times, second, "The times of a StateLoss are times")
         self.times = np.atleast_1d(np.asarray(times, dtype=float))
+        if self.times.ndim != 1 or not len(self.times):
+            raise ValueError(
+                f"A StateLoss needs one time or a row of them; an array of shape {self.times.shape} was given."
+            )
         if target is not None and function is not None:
             raise TypeError("A StateLoss takes a target or a function, not both.")
         if function is not None and not callable(function):
             raise TypeError(f"The function of a StateLoss is called with the values; {function!r} cannot be called.")
-        if name not in group.equations.diff_eq_names:
+        if not isinstance(name, str) or name not in group.equations.diff_eq_names:
             known = ", ".join(sorted(group.equations.diff_eq_names))
             raise ValueError(f"'{group.name}' has no state variable '{name}'; there are {known}.")
         state = group.variables[name].dim
-        self.function, self.target = function, None
+        self.function = function
+        self.target: Any = None
         if target is not None:
-            fail_for_dimension_mismatch(target, Quantity(1, dim=state), "The target of a StateLoss has its unit")
-            self.target = np.asarray(target, dtype=float)
-            np.broadcast_shapes(self.target.shape, (len(self.times), len(group)))
+            check_dimensions(target, Quantity(1, dim=state), "The target of a StateLoss has its unit")
+            self.target, shape = np.asarray(target, dtype=float), (len(self.times), len(group))
+            self._check_target(shape)
             self.dimensions = state**2
         else:
-            self.dimensions = state if function is None else DIMENSIONLESS if unit is None else get_dimensions(unit)
+            self.dimensions = state if function is None else unit_dimensions(unit, "StateLoss")
+
+    def _check_target(self, shape: tuple[int, int]) -> None:
+        try:
+            fits = np.broadcast_shapes(self.target.shape, shape) == shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"The target of a StateLoss has shape {self.target.shape}; for its times and neurons it is {shape}, or "
+                "one that broadcasts to it."
+            )
+        if not np.all(np.isfinite(self.target)):
+            raise ValueError("The target of a StateLoss contains a value that is not finite.")
 
     def check(self, reading: NetworkReading) -> None:
         read = reading.neurons.get(reading.node(self.group_name))
@@ -69,7 +98,7 @@ class StateLoss:
             raise ValueError(f"The time {outside[0]} s of a StateLoss lies outside the trial, {start} s to {end} s.")
         return Request(duration, samples={reading.node(self.group_name): np.sort(self.times)})
 
-    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label=None) -> Evaluation:
+    def evaluate(self, reading: NetworkReading, record: Record, duration: float, label: Any = None) -> Evaluation:
         index = reading.node(self.group_name)
         node, row = reading.plan.nodes[index], reading.neurons[index].state_names.index(self.name)
         scale = node.v_scale if row == 0 else node.current_scale[row - 1]
@@ -89,8 +118,7 @@ class StateLoss:
 
     def _value(self, states: np.ndarray, target) -> tuple[float, np.ndarray]:
         if self.function is not None:
-            value, slope = self.function(states.copy())
-            value, slope = float(value), np.array(slope, dtype=float)
+            value, slope = value_and_slope(self.function(states.copy()), "StateLoss")
             if slope.shape != states.shape:
                 raise ValueError(
                     f"The function of a StateLoss returned derivatives of shape {slope.shape} for values of shape "

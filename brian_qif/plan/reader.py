@@ -54,7 +54,7 @@ class NetworkReading:
         """
         names = [node.name for node in self.plan.nodes]
         name = getattr(group, "name", group)
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise ValueError(f"'{name}' is not part of the network, which holds {', '.join(names) or 'nothing'}.")
         return names.index(name)
 

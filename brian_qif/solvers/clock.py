@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from brian2 import Network, second
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+from typing import Any
 
+import numpy as np
+from brian2 import Network, Quantity
+
+from brian_qif.arguments import check_dimensions, single_time
 from brian_qif.equations.surrogate import SHAPES, Surrogate
 from brian_qif.plan.clocked import ClockedNode
 from brian_qif.plan.network_plan import NetworkPlan
@@ -55,22 +57,32 @@ class ClockSolver(NetworkSolver):
     Brian2's own monitors have the beginning of the step.
     """
 
-    def __init__(self, device: str = "runtime", dt=None, surrogate: str | None = None, surrogate_slope=10.0):
+    def __init__(
+        self,
+        device: str = "runtime",
+        dt: Quantity | None = None,
+        surrogate: str | None = None,
+        surrogate_slope: float | Quantity = 10.0,
+    ):
+        if not isinstance(device, str):
+            raise TypeError(f"device is a name such as 'runtime' or 'cpp_standalone'; {device!r} was given.")
         self.device, self.dt = device, None
         missing = find_device(device).missing()
         if missing is not None:
             raise ImportError(missing)
         if dt is not None:
-            fail_for_dimension_mismatch(dt, second, "The step dt of a ClockSolver is a time, for instance 0.1*ms")
-            self.dt = float(dt)
+            self.dt = single_time(dt, "The step dt of a ClockSolver is a time, for instance 0.1*ms")
             if not 0 < self.dt < float("inf"):
                 raise ValueError(f"The step dt of a ClockSolver must be positive and finite; it is {self.dt} s.")
 
         self.surrogate = None
         if surrogate is not None:
-            if surrogate not in SHAPES:
+            if not isinstance(surrogate, str) or surrogate not in SHAPES:
                 known = ", ".join(repr(name) for name in SHAPES)
                 raise ValueError(f"There is no surrogate {surrogate!r}; there are {known}.")
+            check_dimensions(surrogate_slope, surrogate_slope, "surrogate_slope of a ClockSolver is a number")
+            if np.ndim(surrogate_slope) != 0:
+                raise TypeError(f"surrogate_slope of a ClockSolver is one number; {surrogate_slope!r} was given.")
             self.surrogate = Surrogate(surrogate, float(surrogate_slope))
             if not 0 < self.surrogate.slope < float("inf"):
                 raise ValueError(f"The slope of a surrogate must be positive and finite; it is {surrogate_slope}.")
@@ -97,7 +109,7 @@ class ClockSolver(NetworkSolver):
         """A plan for the device of this solver."""
         return ClockNetwork(plan, self.find_backend(plan), self.surrogate)
 
-    def find_backend(self, plan: NetworkPlan):
+    def find_backend(self, plan: NetworkPlan) -> Any:
         """The device that runs a plan.
 
         Raises

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 from brian2 import Network, get_local_namespace, get_logger, prefs
 
@@ -71,9 +69,13 @@ class EventSolver(NetworkSolver):
     def __init__(
         self, backend: str | None = None, numeric: bool | str = False, threads: int = 1, dtype: str = "float64"
     ):
-        if numeric not in (True, False, "always"):
+        if backend is not None and not isinstance(backend, str):
+            raise TypeError(f"backend is a name such as 'cpp' or 'reference', or None; {backend!r} was given.")
+        if backend is not None and backend != "auto":
+            find_backend(backend)
+        if not (isinstance(numeric, (bool, np.bool_)) or (isinstance(numeric, str) and numeric == "always")):
             raise ValueError(f"numeric is True, False or 'always'; it is {numeric!r}.")
-        if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
+        if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
             raise ValueError(f"threads is a whole number, 1 or more; it is {threads!r}.")
         self.backend, self.numeric, self.threads, self.dtype = backend, numeric, int(threads), _precision(dtype)
         if numeric and self.dtype != "float64":

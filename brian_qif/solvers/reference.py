@@ -28,7 +28,7 @@ class ReferenceBackend:
     """Plain NumPy: readable, needs no compiler, and far slower than generated code."""
 
     name = "reference"
-    part_size = None  # Python sweeps one part at a time, and each event costs much the same for few neurons
+    part_size: int | None = None  # Python sweeps one part at a time, and each event costs much the same for few neurons
 
     def refusal(self, plan: NetworkPlan, dtype: str = "float64") -> str | None:
         return None if dtype == "float64" else "Single precision is that of generated C++ alone; take dtype='float64'."

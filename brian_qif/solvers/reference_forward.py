@@ -25,7 +25,7 @@ from brian_qif.solvers.reference_events import (
     Peak,
     TrialHistory,
 )
-from brian_qif.solvers.sweeps import Record, Request, check_request
+from brian_qif.solvers.sweeps import Record, Request, check_request, unbounded_activity
 
 
 @dataclass
@@ -58,6 +58,10 @@ class Agenda:
     def anything_else_at(self, time: float) -> bool:
         """Whether something but a sample or the end comes at this time."""
         return bool(self._heap) and self._heap[0][0] <= time and self._heap[0][1] == 0
+
+
+# Spikes and parts of steps that take no time, beside some for each neuron.
+MOST_STALLED = 1000
 
 
 class ForwardSweep:
@@ -119,10 +123,15 @@ class ForwardSweep:
         history.peaks = {k: [Peak(float(v)) for v in states[k][0]] for k in members if k in self.request.peaks}
         agenda, time = self._agenda(members), self.plan.start
         lifted: dict[tuple[int, int], Event] = {}  # neurons that an arrival just now lifted, and the arrival
+        stalled, most = 0, MOST_STALLED + 16 * sum(self.plan.nodes[k].size for k in members)
         while agenda:
-            upcoming = agenda.next()
+            upcoming, was = agenda.next(), time
             happening, states = self._advance(members, states, time, upcoming, history)
             time = happening[0].time
+            # Coinciding arrivals are many at will; spikes and parts of steps that take no time come from no solution.
+            stalled = 0 if time > was else stalled + (happening[0] is not upcoming)
+            if stalled > most:
+                raise unbounded_activity(time)
             if happening[0] is upcoming:
                 agenda.pop()
                 if upcoming.kind == SAMPLE:

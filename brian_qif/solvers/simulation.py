@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from brian2 import Network, get_local_namespace, second
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+from typing import Any
 
-from brian_qif.solvers.sweeps import Request
+from brian2 import Network, Quantity, get_local_namespace
+
+from brian_qif.arguments import single_time
+from brian_qif.plan.network_plan import NetworkPlan
+from brian_qif.plan.reader import NetworkReading
+from brian_qif.solvers.sweeps import PreparedNetwork, Request
 from brian_qif.solvers.trajectory import Trajectory
 
 
 class NetworkSolver:
     """A solver: it can ``read`` a network and ``prepare`` the plan that it read."""
 
-    def simulate(self, network: Network, duration, namespace: dict | None = None, level: int = 0) -> Trajectory:
+    def read(self, network: Network, namespace: dict | None) -> NetworkReading:
+        """The network as this solver takes it."""
+        raise NotImplementedError
+
+    def prepare(self, plan: NetworkPlan) -> PreparedNetwork:
+        """A plan, packed for what runs it."""
+        raise NotImplementedError
+
+    def find_backend(self, plan: NetworkPlan) -> Any:
+        """What runs a plan."""
+        raise NotImplementedError
+
+    def simulate(
+        self, network: Network, duration: Quantity, namespace: dict | None = None, level: int = 0
+    ) -> Trajectory:
         """Simulate from the network's present state; the network itself is not changed.
 
         Parameters
@@ -41,18 +59,17 @@ class NetworkSolver:
         return Trajectory(reading, seconds, prepared.forward(Request(seconds)))
 
 
-def duration_in_seconds(duration) -> float:
+def duration_in_seconds(duration: Quantity) -> float:
     """The length of a trial as a number.
 
     Raises
     ------
-    DimensionMismatchError
-        If it is not a time.
+    TypeError, DimensionMismatchError
+        If it is not one time.
     ValueError
         If it is not positive and finite.
     """
-    fail_for_dimension_mismatch(duration, second, "The duration of a trial is a time, for instance 40*ms")
-    seconds = float(duration)
+    seconds = single_time(duration, "The duration of a trial is a time, for instance 40*ms")
     if not 0 < seconds < float("inf"):
         raise ValueError(f"The duration of a trial must be positive and finite; it is {seconds} s.")
     return seconds

@@ -198,6 +198,14 @@ class GrazingSpikeError(ArithmeticError):
     """A voltage touched its threshold with (nearly) zero slope: the spike time has no bounded derivative."""
 
 
+def unbounded_activity(time: float) -> RuntimeError:
+    """The error of a trial whose events cannot be counted, at a time in seconds."""
+    return RuntimeError(
+        f"The trial has too many events to be kept at {time} s: the network's activity has no bound, or a current is "
+        "so strong that every step is tiny."
+    )
+
+
 _backends: dict[str, Backend] = {}
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
-from brian2 import Quantity, second
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
+from brian2 import NeuronGroup, Quantity, second
+from brian2.groups.group import Group
 
+from brian_qif.arguments import check_dimensions
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.clock_trial import ClockHistory
 from brian_qif.solvers.reference import ReferenceNetwork
@@ -22,14 +24,20 @@ class Spikes(NamedTuple):
 
 
 class SpikesOfGroups:
-    """Spikes by group: ``trajectory.spikes[neurons].t``."""
+    """Spikes by group: ``trajectory.spikes[neurons].t``. Iteration gives the names of the groups."""
 
     def __init__(self, reading: NetworkReading, record: Record):
         self._reading, self._record = reading, record
 
-    def __getitem__(self, group) -> Spikes:
+    def __getitem__(self, group: Group | str) -> Spikes:
         node = self._reading.node(group)
         return Spikes(Quantity(self._record.spike_times[node], dim=second.dim), self._record.spike_units[node])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([node.name for node in self._reading.plan.nodes])
+
+    def __len__(self) -> int:
+        return len(self._reading.plan.nodes)
 
     def __repr__(self):
         counts = zip(self._reading.plan.nodes, self._record.spike_times, strict=True)
@@ -45,17 +53,23 @@ class Trajectory:
         ``spikes[group].t`` and ``.i``, in time order; as exact as the solver says.
     duration : float
         Length of the trial in seconds.
+    start : float
+        The time at which it began, in seconds.
     """
 
-    def __init__(self, reading: NetworkReading, duration: float, record: Record, stimuli=None):
+    def __init__(self, reading: NetworkReading, duration: float, record: Record, stimuli: dict | None = None):
         self._reading, self._record, self._stimuli = reading, record, stimuli
-        self.duration = duration
+        self.duration, self.start = duration, reading.plan.start
         self.spikes = SpikesOfGroups(reading, record)
 
     def __repr__(self):
         return f"Trajectory({self.duration} s, {self.spikes!r})"
 
-    def state(self, group, name: str, times) -> Quantity:
+    def size(self, group: Group | str) -> int:
+        """The number of neurons of a group."""
+        return self._reading.plan.nodes[self._reading.node(group)].size
+
+    def state(self, group: NeuronGroup, name: str, times: Quantity) -> Quantity:
         """A state variable of a group at given times.
 
         Exact up to rounding with `EventSolver`: the trial is simulated once more by the NumPy reference to read it.
@@ -77,7 +91,7 @@ class Trajectory:
         node = self._reading.node(group)
         plan = self._reading.plan
         group_read = self._reading.neurons.get(node)
-        if group_read is None or name not in group_read.state_names:
+        if group_read is None or not isinstance(name, str) or name not in group_read.state_names:
             known = " and ".join(f"'{x}'" for x in group_read.state_names) if group_read else "no state variables"
             raise ValueError(f"'{plan.nodes[node].name}' has {known}; '{name}' cannot be read.")
         seconds = self._times_within_trial(times)
@@ -88,7 +102,8 @@ class Trajectory:
     def _rows(self, node: int, row: int, seconds: np.ndarray) -> np.ndarray:
         plan = self._reading.plan
         if isinstance(self._record.history, ClockHistory):
-            return self._record.history.states(node, seconds)[:, row]
+            states: Any = self._record.history.states
+            return states(node, seconds)[:, row]
         order = np.argsort(seconds, kind="stable")
         request = Request(self.duration, samples={node: seconds[order]})
         samples = ReferenceNetwork(plan).forward(request, self._stimuli).samples[node][:, row]
@@ -97,8 +112,11 @@ class Trajectory:
         return values
 
     def _times_within_trial(self, times) -> np.ndarray:
-        fail_for_dimension_mismatch(times, second, "States are read at times, for instance [10, 12]*ms")
+        message = "States are read at times, for instance [10, 12]*ms"
+        check_dimensions(times, second, message)
         seconds = np.atleast_1d(np.asarray(times, dtype=float))
+        if seconds.ndim > 1:
+            raise ValueError(f"{message}, in one row; an array of shape {seconds.shape} was given.")
         start = self._reading.plan.start
         outside = ~((seconds >= start) & (seconds <= start + self.duration))
         if np.any(outside):

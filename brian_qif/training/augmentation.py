@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from brian_qif.training.datasets import SpikeSample
 
-def merge_channels(sample, together):
+
+def merge_channels(sample: SpikeSample, together: int) -> SpikeSample:
     """A copy in which neighbouring input neurons are one.
 
     Two spikes of neighbours at one time become two spikes of one neuron at that time: an event of multiplicity 2. The
@@ -38,7 +42,7 @@ def merge_channels(sample, together):
     return replace(sample, times=sample.times[order], units=units[order])
 
 
-def separate_copies(sample, n_units, step):
+def separate_copies(sample: SpikeSample, n_units: int, step: float) -> tuple[SpikeSample, int]:
     """A copy in which no neuron spikes twice within one time step, for a clock-driven ``SpikeGeneratorGroup``.
 
     Brian2 refuses two spikes of one neuron in a step when it runs. Here each further spike within a step goes to a copy
@@ -123,7 +127,7 @@ class SpikeAugmentation:
                 f" they are {self.warp}, {self.time_jitter} and {self.keep}."
             )
 
-    def __call__(self, sample, generator):
+    def __call__(self, sample: SpikeSample, generator: np.random.Generator) -> SpikeSample:
         """A changed copy.
 
         Parameters

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 from brian2 import Quantity, second
+from numpy.typing import ArrayLike
 
 from brian_qif.training.safe_reading import look_through, unpacked
+
+if TYPE_CHECKING:
+    from brian_qif.training.encoding import SpikeEncoding
 
 _MEMORY = 1 << 30  # bytes of samples that are kept
 _OVERHEAD = 300  # bytes that Python needs for a sample, whatever its length
@@ -83,7 +90,15 @@ class SpikeDataset:
     spiking neural networks, https://doi.org/10.1109/TNNLS.2020.3044364
     """
 
-    def __init__(self, file, n_units=None, n_classes=None, memory=_MEMORY, labelled=True, encoding=None):
+    def __init__(
+        self,
+        file: str | os.PathLike,
+        n_units: int | None = None,
+        n_classes: int | None = None,
+        memory: float = _MEMORY,
+        labelled: bool = True,
+        encoding: SpikeEncoding | None = None,
+    ):
         self.path = Path(file)
         readable, self._remove = unpacked(self.path)
         try:
@@ -168,7 +183,7 @@ class SpikeDataset:
         last = float(self._last_times[self._indices].max())
         return (last if self._encoding is None else self._encoding.duration_of(last)) * second
 
-    def select(self, indices=None, speakers=None) -> SpikeDataset:
+    def select(self, indices: ArrayLike | None = None, speakers: Collection[int] | None = None) -> SpikeDataset:
         """A part of the samples.
 
         Parameters
@@ -200,7 +215,7 @@ class SpikeDataset:
         part._indices = chosen
         return part
 
-    def split(self, share=0.2, by="speaker", seed=0):
+    def split(self, share: float = 0.2, by: str = "speaker", seed: int = 0) -> tuple[SpikeDataset, SpikeDataset]:
         """Hold out a part of the samples, for choosing settings.
 
         A part drawn from all samples holds no unknown speaker, and accuracy on it says little about new ones. So whole
@@ -239,15 +254,15 @@ class SpikeDataset:
             held_out[generator.permutation(len(self))[: max(1, round(share * len(self)))]] = True
         return self.select(np.flatnonzero(~held_out)), self.select(np.flatnonzero(held_out))
 
-    def close(self):
+    def close(self) -> None:
         """Close the file; no sample that was not yet read can be had afterwards, nor from a selection."""
         self._file.close()
         self._remove()
 
-    def __enter__(self):
+    def __enter__(self) -> SpikeDataset:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

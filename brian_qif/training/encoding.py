@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from brian_qif.training.datasets import SpikeSample
 
 # Between these quantiles of a sample's spike times lies what virtual times stretch over the trial.
 _QUANTILES = (0.05, 0.95)
@@ -86,7 +90,7 @@ class SpikeEncoding:
         last = self.virtual_span if self.virtual_times else seconds + self.time_step / 2
         return last + (self.taps - 1) * self.tap_delay
 
-    def __call__(self, sample):
+    def __call__(self, sample: SpikeSample) -> SpikeSample:
         """The encoded copy of a sample.
 
         Parameters

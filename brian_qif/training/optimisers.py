@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from brian2 import Quantity, get_dimensions
 from brian2.units.fundamentalunits import DIMENSIONLESS, DimensionMismatchError
+
+from brian_qif.arguments import plain_number
 
 
 class Adam:
@@ -39,19 +44,27 @@ class Adam:
     Loshchilov & Hutter (2019), Decoupled weight decay regularization, arXiv:1711.05101
     """
 
-    def __init__(self, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, bounds=None):
+    def __init__(
+        self,
+        learning_rate: float | Quantity | Sequence = 1e-3,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        bounds: tuple | list | None = None,
+    ):
         for name, value in (("beta_1", beta_1), ("beta_2", beta_2), ("weight_decay", weight_decay)):
-            if not 0 <= value < 1:
+            if not 0 <= plain_number(value, f"'{name}'") < 1:
                 raise ValueError(f"'{name}' has to be at least 0 and below 1, not {value}.")
-        if not epsilon > 0:
+        if not 0 < plain_number(epsilon, "'epsilon'") < np.inf:
             raise ValueError(f"'epsilon' has to be positive, not {epsilon}.")
         self.learning_rate = learning_rate
         self.beta_1, self.beta_2 = float(beta_1), float(beta_2)
         self.epsilon, self.weight_decay = float(epsilon), float(weight_decay)
         self.bounds = bounds
-        self._rates = None
+        self._rates: list | None = None
 
-    def prepare(self, shapes, dimensions=None, names=None):
+    def prepare(self, shapes: Sequence, dimensions: Sequence | None = None, names: Sequence[str] | None = None) -> None:
         """Fit the settings to the parameters, and forget all earlier steps.
 
         Parameters
@@ -83,7 +96,7 @@ class Adam:
         self._mean = [np.zeros(shape) for shape in shapes]
         self._square = [np.zeros(shape) for shape in shapes]
 
-    def step(self, values, slopes, factor=1.0):
+    def step(self, values: Sequence[np.ndarray], slopes: Sequence[np.ndarray], factor: float = 1.0) -> list[np.ndarray]:
         """Take one step downhill.
 
         Parameters
@@ -118,14 +131,14 @@ class Adam:
             changed.append(np.clip(new, *self._limits[k]))
         return changed
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint has to keep: a dict of arrays, copied."""
         arrays = {"steps": np.array(self._steps)}
         for k, (mean, square) in enumerate(zip(self._mean, self._square, strict=True)):
             arrays[f"mean_{k}"], arrays[f"square_{k}"] = mean.copy(), square.copy()
         return arrays
 
-    def load_state(self, arrays):
+    def load_state(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from what :meth:`state` gave.
 
         Raises
@@ -145,7 +158,7 @@ class Adam:
         self._mean = [np.array(arrays[f"mean_{k}"]) for k in range(count)]
         self._square = [np.array(arrays[f"square_{k}"]) for k in range(count)]
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """The settings as plain text and numbers, for a record of the run."""
         return {
             "name": type(self).__name__,

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from brian2 import get_local_namespace, second
+from brian2 import Network, Quantity, SpikeGeneratorGroup, get_local_namespace, second
 
-from brian_qif.gradients.batch import BatchGradient
+from brian_qif.arguments import whole_number
+from brian_qif.gradients.batch import BatchGradient, Sample, duration_in_seconds
+from brian_qif.gradients.losses import Loss
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
 from brian_qif.training.optimisers import Adam
 from brian_qif.training.progress import Progress
-from brian_qif.training.records import EpochTally, summarise
+from brian_qif.training.records import EpochTally, Evaluation, summarise
 from brian_qif.training.remedies import NeuronClip
 from brian_qif.training.schedules import ConstantSchedule
+
+if TYPE_CHECKING:
+    from brian_qif.solvers.simulation import NetworkSolver
 
 _EVALUATED_AT_ONCE = 256
 
@@ -80,32 +88,35 @@ class Trainer:
 
     def __init__(
         self,
-        network,
-        loss,
-        parameters,
-        stimulus,
-        duration,
-        solver=None,
-        optimiser=None,
-        batch_size=32,
-        seed=None,
-        threads=None,
-        clip=None,
-        floor=None,
-        schedule=None,
-        augmentation=None,
-        namespace=None,
-        level=0,
+        network: Network,
+        loss: Loss,
+        parameters: Sequence,
+        stimulus: SpikeGeneratorGroup,
+        duration: Quantity,
+        solver: NetworkSolver | None = None,
+        optimiser: Adam | None = None,
+        batch_size: int = 32,
+        seed: int | None = None,
+        threads: int | None = None,
+        clip: float | None = None,
+        floor: Any = None,
+        schedule: Callable | None = None,
+        augmentation: Callable | None = None,
+        namespace: dict | None = None,
+        level: int = 0,
     ):
-        if not (int(batch_size) == batch_size and batch_size >= 1):
-            raise ValueError(f"The batch size has to be a whole number of at least 1, not {batch_size}.")
+        self.batch_size = whole_number(batch_size, "The batch size", 1)
+        seed = None if seed is None else whole_number(seed, "The seed", 0)
+        duration_in_seconds(duration)
         namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
         self.gradient = SpikeGradient(network, loss, parameters, solver=solver, namespace=namespace)
         self.batch = BatchGradient(self.gradient, stimulus, threads=threads)
-        self.duration, self.batch_size = duration, int(batch_size)
+        self.duration = duration
         # Without a seed, the state that Brian2's seed() sets decides: NumPy's global one.
-        self.seed = int(np.random.randint(2**31)) if seed is None else int(seed)  # noqa: NPY002
+        self.seed = int(np.random.randint(2**31)) if seed is None else seed  # noqa: NPY002
         self.optimiser = Adam() if optimiser is None else optimiser
+        if not hasattr(self.optimiser, "prepare"):
+            raise TypeError(f"The optimiser is one such as Adam(learning_rate=1e-3); {optimiser!r} was given.")
         self.schedule = ConstantSchedule() if schedule is None else schedule
         self.clip = None if clip is None else NeuronClip(parameters, clip)
         floors = floor if isinstance(floor, (list, tuple)) else [floor]
@@ -116,7 +127,7 @@ class Trainer:
         self._dimensions = [parameter.dimensions for parameter in self.gradient.parameters]
         self.restart()
 
-    def restart(self):
+    def restart(self) -> None:
         """Begin anew from the values that the network has now; the history and the optimiser forget the past."""
         self.values = self.gradient.values()
         self.optimiser.prepare([value.shape for value in self.values], self._dimensions, self._labels)
@@ -135,7 +146,15 @@ class Trainer:
         """
         return pd.DataFrame(self._rows)
 
-    def train(self, samples, epochs, report=None, report_period=10 * second, checkpoint=None, after_epoch=None):
+    def train(
+        self,
+        samples: Sequence[Sample],
+        epochs: int,
+        report: str | Callable | None = None,
+        report_period: Quantity = 10 * second,
+        checkpoint: str | os.PathLike | None = None,
+        after_epoch: Callable[[Trainer], object] | None = None,
+    ) -> pd.DataFrame:
         """Train until a number of epochs is done.
 
         Parameters
@@ -183,7 +202,7 @@ class Trainer:
                 after_epoch(self)
         return self.history
 
-    def evaluate(self, samples):
+    def evaluate(self, samples: Sequence[Sample]) -> Evaluation:
         """Loss and accuracy on samples, learning nothing.
 
         Parameters
@@ -266,7 +285,7 @@ class Trainer:
                 " last whole epoch is kept. A smaller step size may help."
             )
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """What decides the outcome, as plain text and numbers: the settings of this trainer and of its parts."""
         return {
             "seed": self.seed,
@@ -280,7 +299,7 @@ class Trainer:
             "parameters": self._labels,
         }
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Write a checkpoint, atomically: all that is needed to go on to the same bits.
 
         Parameters
@@ -304,7 +323,7 @@ class Trainer:
         }
         write_checkpoint(path, arrays, description)
 
-    def load(self, path):
+    def load(self, path: str | os.PathLike) -> None:
         """Go on from a checkpoint; its values are written into the network.
 
         Parameters

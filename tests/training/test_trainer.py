@@ -201,7 +201,7 @@ def test_progress_is_reported():
 
 
 def test_settings_that_make_no_sense():
-    with pytest.raises(ValueError, match="The batch size has to be a whole number of at least 1, not 0"):
+    with pytest.raises(ValueError, match="The batch size is a whole number, 1 or more; 0 was given"):
         make_trainer(batch_size=0)
     with pytest.raises(DimensionMismatchError, match="The step size of input_synapses_w"):
         make_trainer(optimiser=Adam(1 * ms))

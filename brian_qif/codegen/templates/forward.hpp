@@ -17,6 +17,7 @@ struct ForwardSweep {
     std::priority_queue<Arrival> pending;
     std::vector<real> before, after, scales;
     std::vector<Crosser> crossers;
+    size_t stalled = 0;         // spikes and parts of steps since time last went on
     double time, foreseen = 0;  // all crossings up to `foreseen` are known
 
     ForwardSweep(Trial &trial, size_t index)
@@ -75,8 +76,13 @@ struct ForwardSweep {
             }
             const double upcoming = next_time(), length = upcoming - time, parts = component.parts(length);
             const double target = parts > 1 ? time + length / parts : upcoming;
+            const double was = time;
             bool spiked = false;
             if (!advance(target, spiked)) return trial.outcome;
+            // Coinciding arrivals are many at will; spikes and parts of steps that take no time come from no solution.
+            if (time > was) stalled = 0;
+            else if ((spiked || parts > 1) && ++stalled > MOST_STALLED + 16 * component.size)
+                return trial.fail(TOO_MANY_EVENTS, -1, -1, time);
             if (!spiked) {
                 history.events.push_back({time, history.actions.size()});
                 if (time == upcoming) arrive();

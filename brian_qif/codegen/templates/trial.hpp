@@ -4,7 +4,7 @@
 #include <queue>
 
 constexpr int BLOCK = 64;
-constexpr size_t MOST_EVENTS = 10000000, MOST_UPDATES = 200000000;
+constexpr size_t MOST_EVENTS = 10000000, MOST_UPDATES = 200000000, MOST_STALLED = 1000;
 
 enum Outcome { DONE = 0, NOT_FINITE = 1, TOO_MANY_EVENTS = 2, GRAZING = 3, OUT_OF_MEMORY = 4 };
 

@@ -1,0 +1,1 @@
+"""Bridges to other libraries, each an extra of its own; none is imported before somebody asks for it."""

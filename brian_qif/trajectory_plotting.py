@@ -1,0 +1,105 @@
+"""Spikes and states drawn into axes, after the conventions of brian2tools.
+
+Every function takes ``axes`` (by default matplotlib's current ones), labels them with units, and returns them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from brian2 import NeuronGroup, Quantity, SpikeMonitor, have_same_dimensions, ms
+from brian2.groups.group import Group
+
+from brian_qif.bridges.recorded import recorded_spikes
+from brian_qif.solvers.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_spikes(
+    recorded: Trajectory | SpikeMonitor,
+    group: Group | str | None = None,
+    time_unit: Quantity = ms,
+    axes: Axes | None = None,
+    **keywords: Any,
+) -> Axes:
+    """Draw the spikes of a group as a raster: time to the right, neurons upwards.
+
+    Parameters
+    ----------
+    recorded : `brian_qif.Trajectory` or `brian2.SpikeMonitor`
+    group : `brian2.Group` or str, optional
+        Which group of a trajectory; a monitor has one.
+    time_unit : `brian2.Unit`
+        Unit of the time axis.
+    axes : `matplotlib.axes.Axes`, optional
+        By default the current axes.
+    **keywords
+        Handed to `matplotlib.axes.Axes.plot`.
+
+    Returns
+    -------
+    `matplotlib.axes.Axes`
+    """
+    spikes, axes = recorded_spikes(recorded, group), _current(axes)
+    style = {"linestyle": "none", "marker": ".", "color": "k"} | keywords
+    axes.plot(spikes.times / float(time_unit), spikes.neurons, **style)
+    axes.set(
+        xlabel=f"time ({time_unit!s})",
+        ylabel=f"neuron of {spikes.name}",
+        xlim=(spikes.start / float(time_unit), spikes.end / float(time_unit)),
+        ylim=(-0.5, spikes.size - 0.5),
+    )
+    return axes
+
+
+def plot_state(
+    trajectory: Trajectory,
+    group: NeuronGroup,
+    name: str,
+    times: Quantity,
+    time_unit: Quantity = ms,
+    unit: Quantity | None = None,
+    axes: Axes | None = None,
+    **keywords: Any,
+) -> Axes:
+    """Draw a state variable of a group, a line per neuron.
+
+    Parameters
+    ----------
+    trajectory : `brian_qif.Trajectory`
+    group : `brian2.NeuronGroup`
+    name : str
+        The voltage or a synaptic current of its equations.
+    times : `brian2.Quantity`
+        Times within the trial.
+    time_unit : `brian2.Unit`
+        Unit of the time axis.
+    unit : `brian2.Unit`, optional
+        Unit of the variable; by default the one that Brian2 would print.
+    axes : `matplotlib.axes.Axes`, optional
+        By default the current axes.
+    **keywords
+        Handed to `matplotlib.axes.Axes.plot`.
+
+    Returns
+    -------
+    `matplotlib.axes.Axes`
+    """
+    states, axes = trajectory.state(group, name, times), _current(axes)
+    plain = have_same_dimensions(states, 1)
+    if unit is None:
+        unit = 1 if plain else Quantity(states).get_best_unit()
+    axes.plot(np.asarray(times) / float(time_unit), np.asarray(states) / float(unit), **keywords)
+    axes.set(xlabel=f"time ({time_unit!s})", ylabel=name if plain else f"{name} ({unit!s})")
+    return axes
+
+
+def _current(axes):
+    if axes is not None:
+        return axes
+    from matplotlib import pyplot
+
+    return pyplot.gca()
