@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed
 
 from brian_qif.protocols.landscape_subject import Subject
+from brian_qif.protocols.parallel import backend
 from brian_qif.training.checkpoints import write_atomically
 
 
@@ -44,12 +43,8 @@ def compute_pieces(tasks, folder, threads=None, scheduler=None, progress=None):
         return
     for subject in {subject.label for subject, _ in missing}:
         (folder / subject).mkdir(parents=True, exist_ok=True)
-    with _backend(scheduler):
-        workers = Parallel(
-            n_jobs=-1 if scheduler is not None else threads or os.cpu_count() or 1,
-            return_as="generator_unordered",
-            batch_size=1,
-        )
+    with backend(threads or -1, scheduler):
+        workers = Parallel(return_as="generator_unordered", batch_size=1)
         computed = workers(delayed(_compute)(subject, piece, k) for k, (subject, piece) in enumerate(missing))
         for done, (number, arrays) in enumerate(computed, start=1):
             subject, piece = missing[number]
@@ -73,35 +68,3 @@ def read_piece(folder, subject, piece) -> dict[str, np.ndarray]:
     """The arrays of a piece that was computed."""
     with np.load(piece_file(folder, subject, piece), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
-
-
-@contextlib.contextmanager
-def _backend(scheduler):
-    """Processes on this machine, or the workers of a Dask scheduler."""
-    if scheduler is None:
-        with parallel_config(backend="loky"):
-            yield
-        return
-    client = _client(scheduler)
-    try:
-        with parallel_config(backend="dask"):
-            yield
-    finally:
-        client.close()
-
-
-def _client(scheduler):
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ImportError(
-            "A scheduler is reached by dask.distributed, which is not installed: pip install 'brian_qif[cluster]',"
-            " or leave out the scheduler to compute on this machine."
-        ) from error
-    try:
-        return Client(scheduler, timeout=10, set_as_default=True)
-    except (OSError, ValueError) as error:
-        raise OSError(
-            f"No Dask scheduler is reached at '{scheduler}': {error}. Start one by 'dask scheduler', and workers by"
-            " 'dask worker ADDRESS'."
-        ) from error

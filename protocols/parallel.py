@@ -109,7 +109,7 @@ def _computed(function, pieces, names, workers, scheduler, prefer):
         for name in names:
             yield _named(function, name, pieces[name])
         return
-    with _backend(workers, scheduler, prefer):
+    with backend(workers, scheduler, prefer):
         # One task at a time, so that no worker takes several pieces and loses them all when it is killed.
         work = (delayed(_named)(function, name, pieces[name]) for name in names)
         yield from Parallel(return_as="generator_unordered", batch_size=1)(work)
@@ -120,8 +120,21 @@ def _named(function, name, arguments):
 
 
 @contextmanager
-def _backend(workers, scheduler, prefer):
-    """What joblib's tasks run on."""
+def backend(workers, scheduler=None, prefer="processes"):
+    """What joblib's tasks run on, as a context.
+
+    Parameters
+    ----------
+    workers, scheduler, prefer
+        See `run_pieces`.
+
+    Raises
+    ------
+    ImportError
+        If a scheduler is given and Dask is not installed.
+    OSError
+        If the scheduler does not answer.
+    """
     if scheduler is None:
         with parallel_config("threading" if prefer == "threads" else "loky", n_jobs=workers):
             yield
