@@ -1,4 +1,4 @@
-"""Reproduce the comparison of LIF and QIF networks: search, final trainings over several seeds, one report."""
+"""Reproduce the comparison of LIF and QIF networks: search, final trainings over several seeds, studies, one report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import pandas as pd
 from brian_qif.plotting import draw_comparison
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
-from brian_qif.protocols.reproduction_report import Findings, write_html
+from brian_qif.protocols.reproduction_report import SECTIONS, Findings, write_html
+from brian_qif.protocols.reproduction_studies import (
+    landscape_section,
+    perturbation_section,
+    run_studies,
+    stability_section,
+)
 from brian_qif.protocols.run_folder import fingerprint, read_run
 from brian_qif.protocols.search import search_settings, writable_folder
 from brian_qif.protocols.shd_training import train_on_recordings
@@ -35,6 +41,10 @@ class Size:
         The number of trials of the search, and their length.
     seeds, epochs : int
         The number of final trainings, and their length.
+    grid, lines : int
+        Points along a side of the plane of the loss landscapes, and lines through it.
+    studied_samples : int
+        Test samples of the landscapes and of the perturbations.
     """
 
     hidden: int
@@ -42,12 +52,15 @@ class Size:
     search_epochs: int
     seeds: int
     epochs: int
+    grid: int
+    lines: int
+    studied_samples: int
 
 
 SIZES = {
-    "smoke": Size(hidden=16, trials=3, search_epochs=1, seeds=2, epochs=2),
-    "laptop": Size(hidden=128, trials=30, search_epochs=8, seeds=3, epochs=30),
-    "full": Size(hidden=256, trials=200, search_epochs=30, seeds=10, epochs=100),
+    "smoke": Size(16, trials=3, search_epochs=1, seeds=2, epochs=2, grid=5, lines=1, studied_samples=4),
+    "laptop": Size(128, trials=30, search_epochs=8, seeds=3, epochs=30, grid=31, lines=4, studied_samples=32),
+    "full": Size(256, trials=200, search_epochs=30, seeds=10, epochs=100, grid=101, lines=16, studied_samples=64),
 }
 
 
@@ -120,8 +133,10 @@ def reproduce(train=None, test=None, out=None, size="smoke", threads=None, repor
     write_atomically(folder / "runs.csv", table.to_csv(index=False).encode())
     write_atomically(folder / "results.csv", results.to_csv(index=False).encode())
     _draw_finished(folder, table)
-    findings = Findings(folder, (str(train), str(test)), sources, synthetic, chosen, results, table, searches)
-    write_html(findings)
+    studies = run_studies(folder, table, (train, test), chosen, searches, report)
+    files = (str(train), str(test))
+    findings = Findings(folder, files, sources, synthetic, chosen, results, table, searches, studies)
+    write_html(findings, [*SECTIONS, landscape_section, perturbation_section, stability_section])
     return results
 
 

@@ -41,7 +41,7 @@ td:first-child, th:first-child { text-align: left } img { max-width: 100% } .wid
 
 @dataclass(frozen=True)
 class Findings:
-    """What a reproduction found: its folder, files, what these say of themselves, size, tables and searches."""
+    """What a reproduction found; ``sources`` is what the files say of themselves."""
 
     folder: Path
     files: tuple[str, str]
@@ -51,6 +51,7 @@ class Findings:
     results: pd.DataFrame
     runs: pd.DataFrame
     searches: dict
+    studies: dict
 
 
 @dataclass(frozen=True)
@@ -116,28 +117,30 @@ def search_section(findings):
     return Section("Searches", texts, table, pictures)
 
 
-# In the order of the report. Further studies add a function of the findings here.
+# In the order of the report.
 SECTIONS = [results_section, training_section, search_section]
 
 
-def write_html(findings):
+def write_html(findings, sections):
     """Write report.html into the folder of the findings.
 
     Parameters
     ----------
     findings : Findings
         What was found.
+    sections : list of callable
+        Each makes a `Section` of the findings.
     """
-    sections = []
-    for make in SECTIONS:
+    shown = []
+    for make in sections:
         section = make(findings)
         images = [(caption, _encoded(path)) for caption, path in section.pictures if path.exists()]
-        sections.append({"title": section.title, "texts": section.texts, "table": section.table, "pictures": images})
+        shown.append({"title": section.title, "texts": section.texts, "table": section.table, "pictures": images})
     said = [f"brian_qif {__version__}", f"Python {platform.python_version()}"]
     said += [f"{name} {version(name)}" for name in ("brian2", "numpy", "optuna")]
     environment = jinja2.Environment(autoescape=True)
     text = environment.from_string(TEMPLATE).render(
-        data=_data_line(findings), sections=sections, versions=", ".join(said) + "."
+        data=_data_line(findings), sections=shown, versions=", ".join(said) + "."
     )
     write_atomically(findings.folder / "report.html", text.encode())
 

@@ -1,5 +1,6 @@
 """The reproduction in small: its table and report, that it goes on, and that it reports what diverged."""
 
+import html
 import json
 import re
 
@@ -14,7 +15,7 @@ from brian_qif.protocols.reproduction import Size, reproduce
 from tests.training.spike_files import write_pattern_file
 
 pytest.importorskip("optuna")
-TINY = Size(hidden=4, trials=2, search_epochs=1, seeds=2, epochs=2)
+TINY = Size(4, trials=2, search_epochs=1, seeds=2, epochs=2, grid=3, lines=1, studied_samples=3)
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +73,26 @@ def test_the_report_needs_no_other_file_and_begins_with_the_data(reproduced):
     assert "78.9%" in text and "71.3%" in text and "arXiv:2606.03935" in text
 
 
+def no_studies(*_):
+    return {"perturbation": {}, "stability": {}}
+
+
+def test_the_studies_are_in_the_report(reproduced):
+    _, folder = reproduced
+    text = html.unescape((folder / "report.html").read_text("utf-8"))
+    summary = json.loads((folder / "landscape" / "summary.json").read_text("utf-8"))
+    assert all(statement in text for statement in summary["statements"])
+    assert all((folder / neuron / "perturbation" / "report.html").exists() for neuron in ("lif", "qif"))
+    for neuron in ("lif", "qif"):
+        found = json.loads((folder / neuron / "stability" / "summary.json").read_text("utf-8"))["found"]
+        assert [row["multiple"] for row in found["settings"]] == [1, 3, 10]
+    for title in ("Loss landscapes", "One input spike later", "Trainings that diverge"):
+        assert f"<h2>{title}</h2>" in text
+
+
 def test_interrupted_it_goes_on_where_it_stopped(reproduced, files, tmp_path, monkeypatch):
     train, made = reproduction.train_on_recordings, []
+    monkeypatch.setattr(reproduction, "run_studies", no_studies)
 
     def interrupted(*arguments, **keywords):
         if len(made) == 1:
@@ -101,6 +120,7 @@ def test_trainings_that_diverge_are_counted_and_not_averaged(reproduced, files, 
         return train(trainer, *arguments, **keywords)
 
     monkeypatch.setattr(Trainer, "train", diverging)
+    monkeypatch.setattr(reproduction, "run_studies", no_studies)
     results = reproduce(**files, out=tmp_path, size=TINY)
     assert list(results["share_diverged"]) == [0.5, 0.5]
     assert results["accuracy_sd"].isna().all()
