@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 import pytest
 from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, defaultclock, ms, prefs
-from brian2.codegen.runtime.cython_rt import CythonCodeObject
 
 from brian_qif import ClockSolver, CrossEntropyLoss, SpikeFunctionLoss, SpikeGradient
 from brian_qif.codegen.compiler import CompilerError, find_compiler
@@ -24,7 +23,6 @@ FLAGS = {"codegen.cpp.extra_compile_args_gcc": ["-w", "-O1", "-fno-finite-math-o
 # Name of the device, and preferences of Brian2.
 DEVICES = {
     "runtime, numpy": ("runtime", {"codegen.target": "numpy"}),
-    "runtime, cython": ("runtime", {"codegen.target": "cython"}),
     "cpp_standalone": ("cpp_standalone", {"devices.cpp_standalone.openmp_threads": 0, **FLAGS}),
     "cpp_standalone, OpenMP": ("cpp_standalone", {"devices.cpp_standalone.openmp_threads": 2, **FLAGS}),
     "genn": ("genn", {}),
@@ -191,15 +189,13 @@ reference = cache(lambda feature: outcome(feature, REFERENCE))
 
 def unavailable(device):
     """What this machine lacks for a device."""
-    name, preferences = DEVICES[device]
+    name, _ = DEVICES[device]
     missing = find_device(name).missing()
     if missing is None and name == "cpp_standalone":
         try:
             find_compiler()
         except CompilerError as error:
             missing = str(error)
-    if missing is None and preferences.get("codegen.target") == "cython" and not CythonCodeObject.is_available():
-        missing = "Cython does not work here"
     return missing
 
 
