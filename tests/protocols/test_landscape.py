@@ -32,7 +32,10 @@ TABLES = ("grid.csv", "samples.csv.gz", "changes.csv", "summary.json")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     train = write_pattern_file(folder / "train.h5", 0, 40)
+    # Spikes as they are in the file, which lasts for 34 ms: delay lines would be far longer.
+    raw = {"taps": 1, "time_step": 0.0}
     settings = {"train": train, "test": train, "inputs": 12, "batch_size": 8, "learning_rate": 0.02, "epochs": 3}
+    settings["config"] = raw
     for neuron in ("lif", "qif"):
         train_on_recordings(out=folder / neuron, neuron=neuron, hidden=6, **settings)
     train_on_recordings(out=folder / "wide", neuron="lif", hidden=7, **settings)

@@ -12,7 +12,9 @@ from brian_qif.protocols.prediction import predict
 from brian_qif.protocols.shd_training import train_on_recordings
 from tests.training.spike_files import write_pattern_file, write_spike_file
 
-SMALL = {"inputs": 12, "hidden": 5, "batch_size": 8, "learning_rate": 0.02, "epochs": 3}
+# Spikes as they are in the file, which lasts for 34 ms: delay lines would be far longer.
+RAW = {"taps": 1, "time_step": 0.0}
+SMALL = {"inputs": 12, "hidden": 5, "batch_size": 8, "learning_rate": 0.02, "epochs": 3, "config": RAW}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from brian_qif.protocols.spike_perturbation import perturb, perturb_network
 from tests.training.spike_files import write_pattern_file
 
 RUN = ["--hidden", "5", "--batch-size", "8", "--epochs", "2"]
+# Spikes as they are in the file, which lasts for 34 ms: delay lines would be far longer.
+RAW = {"taps": 1, "time_step": 0.0}
 SMALL = {"samples": 2, "repeats": 2, "sizes": (1e-6, 1e-3), "distances": ()}
 
 
@@ -22,8 +24,9 @@ def place(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(f"perturbation_{request.param}")
     train = write_pattern_file(folder / "train.h5", 0, 24)
     test = write_pattern_file(folder / "test.h5", 1, 6)
+    (folder / "raw.json").write_text(json.dumps(RAW))
     files = ["--train", str(train), "--test", str(test), "--inputs", "12", "--neuron", request.param]
-    assert main(["train", *files, *RUN, "--out", str(folder / "run")]) == 0
+    assert main(["train", *files, *RUN, "--config", str(folder / "raw.json"), "--out", str(folder / "run")]) == 0
     return folder
 
 
@@ -131,9 +134,10 @@ def test_bad_input_is_refused_by_name(place, tmp_path, capsys, arguments, said):
 @pytest.mark.parametrize("extra", [["--recurrent"], ["--hidden", "5", "4"], ["--config", "FIRST"]])
 def test_other_trained_networks(place, tmp_path, extra):
     first = tmp_path / "first.json"
-    first.write_text(json.dumps({"output": "first spike"}))
+    first.write_text(json.dumps({**RAW, "output": "first spike"}))
     files = ["--train", str(place / "train.h5"), "--test", str(place / "test.h5"), "--inputs", "12"]
     extra = [str(first) if word == "FIRST" else word for word in extra]
+    extra += [] if "--config" in extra else ["--config", str(place / "raw.json")]
     neuron = place.name.split("_")[1].rstrip("0123456789")
     assert main(["train", *files, "--neuron", neuron, *RUN, *extra, "--out", str(tmp_path / "run")]) == 0
     summary = perturb(tmp_path / "run", place / "test.h5", tmp_path / "out", "shift", "hidden", **SMALL)

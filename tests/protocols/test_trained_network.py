@@ -19,7 +19,9 @@ from brian_qif.training.checkpoints import read_checkpoint
 from brian_qif.training.datasets import SpikeDataset, SpikeSample
 from tests.training.spike_files import write_pattern_file
 
-SMALL = {"inputs": 12, "hidden": 5, "batch_size": 8, "learning_rate": 0.02, "epochs": 3}
+# Spikes as they are in the file, which lasts for 34 ms: delay lines would be far longer.
+RAW = {"taps": 1, "time_step": 0.0}
+SMALL = {"inputs": 12, "hidden": 5, "batch_size": 8, "learning_rate": 0.02, "epochs": 3, "config": RAW}
 HEARD = 100
 # A LIF neuron is reset on the grid, which delays every spike after it too, and spikes that graze the threshold come and
 # go with the step: on the same digits the larger network is more robust.
