@@ -15,7 +15,9 @@ from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
 
 ROOT = Path(__file__).parent.parent
 PICKLES = re.compile(
-    r"^\s*(import|from)\s+(pickle|cPickle|dill|shelve|joblib)\b|allow_pickle\s*=\s*True|_pickle\(", re.M
+    r"^\s*(import|from)\s+(pickle|cPickle|dill|shelve)\b|\bjoblib\b.*\b(dump|load)\b"
+    r"|allow_pickle\s*=\s*True|_pickle\(",
+    re.M,
 )
 
 

@@ -117,7 +117,7 @@ class SpikeEncoding:
         order = np.lexsort((units, times))
         return self.tapped(replace(sample, times=times[order], units=units[order]))
 
-    def tapped(self, sample):
+    def tapped(self, sample: SpikeSample) -> SpikeSample:
         """The spikes of all taps, from those of the channels after merging."""
         if self.taps == 1:
             return sample
@@ -127,7 +127,7 @@ class SpikeEncoding:
         order = np.lexsort((units, times))
         return replace(sample, times=times[order], units=units[order])
 
-    def first_tap(self, sample):
+    def first_tap(self, sample: SpikeSample) -> SpikeSample:
         """The spikes of the channels after merging, from those of all taps."""
         own = sample.units < self.n_channels
         return sample if self.taps == 1 else replace(sample, times=sample.times[own], units=sample.units[own])
@@ -148,6 +148,6 @@ class AugmentationBeforeTaps:
     augmentation: Callable
     encoding: SpikeEncoding
 
-    def __call__(self, sample, generator):
+    def __call__(self, sample: SpikeSample, generator: np.random.Generator) -> SpikeSample:
         """A changed copy of an encoded sample."""
         return self.encoding.tapped(self.augmentation(self.encoding.first_tap(sample), generator))

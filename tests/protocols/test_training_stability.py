@@ -13,7 +13,7 @@ from brian_qif.cli import main
 from brian_qif.protocols.training_stability import measure_stability, shares
 from tests.training.spike_files import write_pattern_file
 
-SMALL = {"hidden": 4, "seeds": 2, "multiples": (1.0, 300.0), "epochs": 2}
+SMALL = {"hidden": 4, "seeds": 2, "multiples": (0.03, 300.0), "epochs": 2}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_what_is_written(study):
 def test_steps_that_are_much_too_large_diverge(study):
     _, summary = study
     found = {(row["neuron"], row["multiple"]): row for row in summary["found"]["settings"]}
-    assert found["lif", 1.0]["diverged"] == found["qif", 1.0]["diverged"] == 0
+    assert found["lif", 0.03]["diverged"] == found["qif", 0.03]["diverged"] == 0
     assert found["lif", 300.0]["rose"] == found["qif", 300.0]["rose"] == 2
 
 
@@ -97,7 +97,7 @@ def test_remedies_make_a_difference(file, study, tmp_path):
 def test_killed_and_started_again(file, study, tmp_path):
     folder, _ = study
     out = tmp_path / "out"
-    numbers = ["--hidden", "4", "--seeds", "2", "--multiples", "1", "300", "--epochs", "2", "--plain"]
+    numbers = ["--hidden", "4", "--seeds", "2", "--multiples", "0.03", "300", "--epochs", "2", "--plain"]
     command = ["stability", "--train", str(file), *numbers, "--out", str(out)]
     worker = subprocess.Popen([sys.executable, "-m", "brian_qif.cli", *command], stdout=subprocess.DEVNULL)
     while len(list(out.glob("runs/*.json"))) < 3:
