@@ -6,7 +6,7 @@ RESULTS ?= results
 TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
 TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 
-.PHONY: help train files-are-there test test-long test-cuda test-matrix sanitize genn-log device-table docs lint types clean
+.PHONY: help train files-are-there test test-long test-cuda test-matrix sanitize genn-log device-table benchmarks docs lint types clean
 
 help:
 	@echo "make train               train LIF and QIF on the synthetic digits of the package, results in results/"
@@ -17,6 +17,7 @@ help:
 	@echo "make sanitize            tests of generated code under the sanitizers of g++"
 	@echo "make genn-log            check the device genn against runtime mode and print a log (Python 3.11, GENN_PATH set)"
 	@echo "make device-table        run every feature of the clock-driven solver on every device, and write the table of the docs"
+	@echo "make benchmarks          time a gradient here and in other packages (fetches them), and write docs/benchmarks.md"
 	@echo "make docs                build the documentation, executing its pages, into docs/_build/html"
 	@echo "make test-matrix         the test suite on every Python and Brian2 that are supported together (those that are here)"
 	@echo "make lint                check style"
@@ -84,6 +85,11 @@ genn-log:
 
 device-table: $(VENV)/installed-test
 	$(BIN)/python -m tests.device_table
+
+# The other packages have an environment of their own. SPIKEGD_PATH=folder adds spikegd, of which a checkout is needed.
+benchmarks:
+	@$(MAKE) --no-print-directory VENV=.venv-benchmarks .venv-benchmarks/installed-peers
+	@.venv-benchmarks/bin/python -m tests.benchmarks.peers --out docs/benchmarks.md
 
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
