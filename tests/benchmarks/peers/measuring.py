@@ -105,7 +105,7 @@ def available(checkouts: dict[str, str], only: list[str] | None = None) -> tuple
 def measure(
     names: list[str], sizes: Sizes, repetitions: int, checkouts: dict[str, str], folder: Path
 ) -> tuple[list[Measured], list[str]]:
-    """Prepare all, one after the other, and then measure them in turn.
+    """Prepare all side by side, and then measure them in turn.
 
     Returns
     -------
@@ -113,27 +113,19 @@ def measure(
     failed : list of str
         A sentence for each setup that ended before it was ready, as after a change of its interface.
     """
-    from .ours import make_task
-
-    workers, measured, failed = [], [], []
+    workers, measured, failed = _started(names, sizes, checkouts, folder), [], []
     try:
-        for name in names:
-            peer = importlib.import_module(f"{__package__}.{name}")
-            for index, setup in enumerate(peer.SETUPS):
-                file = folder / f"{setup.neuron}-{setup.readout}.npz"
-                if not file.exists():
-                    make_task(sizes, setup.neuron, setup.readout).save(file)
-                checkout = checkouts.get(getattr(peer, "CHECKOUT", ""), "")
-                worker = Worker(name, index, setup, file, folder, checkout)
-                try:
-                    measured.append(worker.ready())
-                except PeerEnded as ended:
-                    print(f"{setup.peer}, {setup.neuron}:\n{ended}", file=sys.stderr)
-                    failed.append(f"{setup.peer} ({setup.neuron.upper()}): {str(ended).strip().splitlines()[-1]}")
-                    worker.close()
-                    continue
-                workers.append(worker)
+        for worker in list(workers):
+            setup = worker.setup
+            try:
+                measured.append(worker.ready())
                 print(f"ready: {setup.peer}, {setup.neuron}, {setup.readout}, {setup.precision}", file=sys.stderr)
+            except PeerEnded as ended:
+                print(f"{setup.peer}, {setup.neuron}:\n{ended}", file=sys.stderr)
+                *_, last = ["it said nothing", *str(ended).strip().splitlines()]
+                failed.append(f"{setup.peer} ({setup.neuron.upper()}) ended: {last}")
+                workers.remove(worker)
+                worker.close()
         for _ in range(repetitions):
             for worker, result in zip(workers, measured, strict=True):
                 result.single.append(worker.measure(0)["seconds"])
@@ -144,3 +136,18 @@ def measure(
         for worker in workers:
             worker.close()
     return measured, failed
+
+
+def _started(names: list[str], sizes: Sizes, checkouts: dict[str, str], folder: Path) -> list[Worker]:
+    from .ours import make_task
+
+    workers = []
+    for name in names:
+        peer = importlib.import_module(f"{__package__}.{name}")
+        for index, setup in enumerate(peer.SETUPS):
+            file = folder / f"{setup.neuron}-{setup.readout}.npz"
+            if not file.exists():
+                make_task(sizes, setup.neuron, setup.readout).save(file)
+            checkout = checkouts.get(getattr(peer, "CHECKOUT", ""), "")
+            workers.append(Worker(name, index, setup, file, folder, checkout))
+    return workers
