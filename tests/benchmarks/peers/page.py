@@ -19,11 +19,12 @@ _HEAD = """\
 What a gradient costs here and in other packages: the same network, weights and input spikes, all in one run of
 
 ```
-python -m tests.benchmarks.peers --out docs/benchmarks.md
+python -m tests.benchmarks.peers --repetitions {repetitions} --batch {batch} --spikegd DIR --out docs/benchmarks.md
 ```
 
 which wrote this page. `make benchmarks` does so in an environment of its own, with all that pip can install. The
-figures are of {day}, one thread of {machine}, Python {python}.
+figures are of {day}, one thread of {machine}, Python {python}; the load average was {load:.0f}, and where
+many jobs share a machine all times are longer.
 
 ## The task
 
@@ -63,6 +64,7 @@ def page(measured: list[Measured], missing: list[str], names: list[str], sizes: 
     head = _HEAD.format(
         day=date.today().isoformat(),
         machine=_machine(),
+        load=os.getloadavg()[2],
         python=platform.python_version(),
         sizes=sizes,
         spikes=sizes.spikes,
