@@ -177,11 +177,11 @@ def draw_parallel(table, names, value, log, path, title=None):
     shown = [*names, value]
     places, labels = [], []
     for name in shown:
-        column = table[name].astype(float)
+        column, said = _as_numbers(table[name])
         scaled = np.log(column) if name in log else column
         width = scaled.max() - scaled.min()
         places.append((scaled - scaled.min()) / width if width > 0 else 0.5 + 0 * scaled)
-        labels.append(f"{name.replace('_', ' ')}\n{column.min():.3g} to {column.max():.3g}")
+        labels.append(f"{name.replace('_', ' ')}\n{said}")
     figure = new_figure(1.5 + 0.75 * len(shown), 5.2)
     panel = figure.subplots()
     colours = ScalarMappable(Normalize(table[value].min(), table[value].max()), "viridis")
@@ -195,6 +195,15 @@ def draw_parallel(table, names, value, log, path, title=None):
     figure.colorbar(colours, ax=panel, label=value.replace("_", " ").capitalize(), shrink=0.8)
     _title(panel, title)
     figure.savefig(path)
+
+
+def _as_numbers(column):
+    """A column as numbers, texts by their place in the alphabet, and in words what it spans."""
+    if np.issubdtype(column.dtype, np.number):
+        column = column.astype(float)
+        return column, f"{column.min():.3g} to {column.max():.3g}"
+    names = sorted(set(column))
+    return column.map(names.index).astype(float), ", ".join(names)
 
 
 def new_figure(width, height):

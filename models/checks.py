@@ -40,6 +40,13 @@ def check_time_constant(name: str, value) -> None:
         raise ValueError(f"{name} must be one positive, finite time; {value} was given.")
 
 
+def declare_synaptic_time(equations: str, tau_s: Quantity | None) -> str:
+    """The equations of a group whose ``tau_s`` is a parameter, or half of ``tau_m`` where none is given."""
+    if tau_s is not None:
+        return equations
+    return equations.replace("tau_s : second (shared, constant)", "tau_s = tau_m/2 : second (shared)")
+
+
 def check_level(name: str, value, like, message: str) -> None:
     """Refuse what is not one finite voltage.
 

@@ -44,6 +44,7 @@ def classifier_of(neuron, sizes, recipe, recurrent=False, trials=1):
         neuron,
         *sizes,
         tau_m=recipe.tau_m * second,
+        tau_s=recipe.tau_s * second if recipe.tau_s > 0 else None,
         readout_tau_m=recipe.readout_tau_m * second,
         readout_tau_s=recipe.readout_tau_s * second,
         weight_time=recipe.weight_time * second,
@@ -53,6 +54,8 @@ def classifier_of(neuron, sizes, recipe, recurrent=False, trials=1):
         early=recipe.early,
         delay=_FIRST_DELAY if recipe.delay_rate > 0 else None,
         learn_time_constants=recipe.time_constant_rate > 0,
+        input_delay=_FIRST_DELAY if recipe.input_delay_rate > 0 else None,
+        learn_hidden_time_constants=recipe.hidden_time_constant_rate > 0,
         trials=trials,
     )
 
@@ -190,7 +193,7 @@ class TrainedNetwork(Classifier):
         """
         if self.trials != 1:
             raise ValueError("Samples are simulated one by one; load the network with trials=1.")
-        gradient = SpikeGradient(self.network, self.loss, self.parameters, solver=solver, namespace={})
+        gradient = SpikeGradient(self.network, self.loss, [], solver=solver, namespace={})
         batch = BatchGradient(gradient, self.stimulus, threads=threads)
         outputs, counts = [], []
         for first in range(0, len(samples), _AT_ONCE):
