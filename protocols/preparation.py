@@ -13,7 +13,7 @@ from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.encoding import AugmentationBeforeTaps, SpikeEncoding
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
 from brian_qif.training.optimisers import Adam
-from brian_qif.training.remedies import ActivityFloor
+from brian_qif.training.remedies import ActivityFloor, SharedBySource
 from brian_qif.training.schedules import CosineSchedule
 from brian_qif.training.trainer import Trainer
 
@@ -90,6 +90,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         floor=[ActivityFloor(synapses.w, **levels) for synapses in layers],
         schedule=CosineSchedule(),
         augmentation=augmentation_of(recipe, sizes[0]),
+        shared=SharedBySource([classifier.input_synapses.delay]) if classifier.learns_input_delays else None,
         namespace={},
     )
 

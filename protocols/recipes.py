@@ -50,8 +50,8 @@ class Recipe:
         Adam's step sizes, in seconds, for the delays of the synapses onto the readout and for the time constants of a
         leaky one; 0 leaves them as they are, delays at zero. Learned delays begin at 5 ms.
     input_delay_rate, hidden_time_constant_rate : float
-        The same for the delays of the synapses from the input, one each, and for the ``tau_m`` of each layer of hidden
-        neurons, whose ``tau_s`` stays half of it.
+        The same for the delays of the synapses from the input, one for all of an input neuron, and for the ``tau_m`` of
+        each layer of hidden neurons, whose ``tau_s`` stays half of it.
     merge, time_step, virtual_times, taps, tap_delay : int, float, int, int, float
         How spike trains are brought to the input neurons, see `SpikeEncoding`.
     tau_s : float

@@ -114,7 +114,7 @@ def search_settings(
     storage = f"sqlite:///{(folder / 'study.db').resolve()}" if storage is None else storage
     progress = Progress(report)
     space = search_space(inputs, solver, surrogate)
-    chosen = {"solver": solver, "device": device, "dt": dt}
+    chosen = {"name": solver, "device": device, "dt": dt}
     judge = _Judge(train, inputs, validate, split, neuron, hidden, epochs, seed, threads, chosen)
     settings = {
         **{"neuron": neuron, "hidden": hidden, "epochs": epochs, "inputs": inputs, "seed": seed},
@@ -305,8 +305,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--surrogate",
         action="store_true",
-        help="clock-driven solver: surrogate gradients in place of slopes through spike times, with their shape and slope"
-        " searched",
+        help="clock-driven solver: surrogate gradients in place of slopes through spike times; with their shape and"
+        " slope searched",
     )
     parser.add_argument(
         "--storage",

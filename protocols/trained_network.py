@@ -255,14 +255,15 @@ def load_network(run, trials=1):
     duration = float(description["settings"]["duration"])
     classifier = classifier_of(settings["neuron"], sizes, recipe, settings["recurrent"], trials)
     for k, parameter in enumerate(classifier.parameters):
-        value, expected = arrays.get(f"value_{k}"), _size(parameter.group, trials)
+        value, expected = arrays.get(f"value_{k}"), _size(parameter, trials)
         if value is None or value.size != expected:
             found = 0 if value is None else value.size
             raise ValueError(
                 f"'{folder / 'checkpoint.npz'}' has {found} values of {parameter.group.name}.{parameter.name}; its"
                 f" settings say {expected}."
             )
-        setattr(parameter.group, f"{parameter.name}_", np.tile(value, trials))
+        shared = parameter.variable.scalar
+        setattr(parameter.group, f"{parameter.name}_", float(value) if shared else np.tile(value, trials))
     parts = {field.name: getattr(classifier, field.name) for field in fields(Classifier)}
     return TrainedNetwork(**parts, duration=duration * second, trials=trials, settings=settings)
 
@@ -309,8 +310,11 @@ def read_settings(run):
     return settings
 
 
-def _size(group, trials):
+def _size(parameter, trials):
     """How many values a variable has in one trial; a standalone device does not know how many synapses there are."""
+    if parameter.variable.scalar:
+        return 1
+    group = getattr(parameter.group, "synapses", parameter.group)  # delays belong to a pathway of the synapses
     if not isinstance(group, Synapses):
         return len(group) // trials
     pre, post = len(group.source) // trials, len(group.target) // trials

@@ -54,7 +54,7 @@ def compare(run, test, device, steps, count, at_once):
     settings = read_settings(run)
     print(
         f"{run}: {settings['neuron'].upper()}, {settings['hidden']} hidden neurons, {len(samples)} samples,"
-        f" {spikes.mean() / settings['hidden']:.2f} spikes per neuron, outputs have a standard deviation of"
+        f" {spikes.mean():.2f} spikes per neuron, outputs have a standard deviation of"
         f" {exact.std():.3g}",
         flush=True,
     )
