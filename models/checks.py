@@ -4,6 +4,7 @@ import operator
 
 import numpy as np
 from brian2 import Quantity, get_unit, have_same_dimensions, second
+from brian2.core.variables import Subexpression
 
 from brian_qif.arguments import check_dimensions
 
@@ -72,8 +73,8 @@ def check_exact_formula(group) -> None:
     ValueError
         If both are the case.
     """
-    if group.method_choice != "exact":
-        return
+    if group.method_choice != "exact" or isinstance(group.variables["tau_s"], Subexpression):
+        return  # a tau_s that is no parameter is half of tau_m
     try:
         tau_m, tau_s = Quantity(group.tau_m[:]), Quantity(group.tau_s[:])
     except NotImplementedError:

@@ -175,9 +175,8 @@ def build_classifier(
         hidden.append(HiddenLayer(neurons, onto, among))
         last = neurons
     if output in SPIKING_OUTPUTS:
-        readout = NEURONS[neuron](
-            trials * n_classes, tau_m=tau_m, tau_s=tau_m / 2 if tau_s is None else tau_s, name="readout"
-        )
+        own = tau_m / 2 if tau_s is None else tau_s  # it learns none
+        readout = NEURONS[neuron](trials * n_classes, tau_m=tau_m, tau_s=own, name="readout")
     if output == "spike count":
         loss = SpikeCountCrossEntropyLoss(readout, gain=gain)
     elif output == "first spike":
