@@ -29,8 +29,7 @@ def encoded_samples(run, test, count):
         return [dataset[int(k)] for k in chosen]
 
 
-# After a LIF spike, v goes on from the time inside the step at which it crossed: (v - v_th)/(I - v_th)*tau_m is left, in
-# which v moves on from v_reset.
+# A LIF neuron crossed inside the step: (v - v_th)/(I - v_th)*tau_m is left of it, in which v moves on from v_reset.
 COMPENSATED = "v = v_reset + (v - v_th)*(I - v_reset)/(I - v_th)"
 
 
