@@ -101,8 +101,8 @@ class TrainedNetwork(Classifier):
         dt : Quantity, optional
             The step of a clock-driven simulation. There a spike acts at the end of its step, so each is put into the
             step whose end is nearest to its time; and a neuron of a `SpikeGeneratorGroup` spikes once per step at
-            most, so spikes that share a step are spread over the steps around it. Without ``dt`` all times stay as they
-            are.
+            most, so of spikes that share a step the later ones are moved to the next free one. Without ``dt`` all
+            times stay as they are.
 
         Returns
         -------
@@ -322,23 +322,14 @@ def _size(parameter, trials):
 
 
 def _one_per_step(times, units, dt):
-    """Times on the clock, and how many are in another step than their own because their unit spikes there already.
-
-    Of spikes that share a step, some go earlier and some later: their mean time stays, so what they lift does as well,
-    up to the square of dt.
-    """
+    """Times on the clock, and how many had to wait because an earlier spike of their unit has their step."""
     steps = np.maximum(np.rint(times / dt).astype(np.int64) - 1, 0)
     order = np.lexsort((steps, units))
     ordered, owners = steps[order], units[order].astype(np.int64)
     rank = np.arange(len(ordered))
-    # Within a unit, the largest step - rank so far, plus the rank, is the first free step, and from the end on the
-    # smallest is the last free one; between them lies the middle. Offsets keep units apart.
+    # Within a unit, the largest step - rank so far, plus the rank, is the first free step. Offsets keep units apart.
     offset = owners * (int(ordered.max(initial=0)) + len(ordered) + 1)
-    raised = ordered - rank + offset
-    later, earlier = np.maximum.accumulate(raised), np.minimum.accumulate(raised[::-1])[::-1]
-    first = rank[np.searchsorted(owners, owners)] if len(owners) else rank
-    middle = np.maximum(np.rint((later + earlier) / 2).astype(np.int64), offset - first)
-    free = middle + rank - offset
+    free = np.maximum.accumulate(ordered - rank + offset) + rank - offset
     placed = np.empty(len(times))
     placed[order] = (free + 0.5) * dt
     return placed, int(np.count_nonzero(free != ordered))
