@@ -18,6 +18,7 @@ from brian_qif.example import ExampleRunError, example_run
 from brian_qif.gradients.check import GradientCheckError, GradientReport, check_gradient
 from brian_qif.gradients.first_spikes import FirstSpikeCrossEntropyLoss, SpikeTimeLoss
 from brian_qif.gradients.losses import CrossEntropyLoss, SpikeFunctionLoss
+from brian_qif.gradients.spike_counts import SpikeCountCrossEntropyLoss
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.gradients.state_loss import StateLoss
 from brian_qif.solvers.clock import ClockSolver
@@ -37,6 +38,7 @@ __all__ = [
     "GradientCheckError",
     "GradientReport",
     "GrazingSpikeError",
+    "SpikeCountCrossEntropyLoss",
     "SpikeFunctionLoss",
     "SpikeGradient",
     "SpikeTimeLoss",

@@ -105,7 +105,8 @@ def draw_importance(shares, path, title=None):
     figure = new_figure(6.5, 0.9 + 0.28 * len(shares))
     panel = figure.subplots()
     names = list(shares)[::-1]
-    panel.barh(names, [shares[name] for name in names], color=COLOURS[0])
+    panel.barh([name.replace("_", " ") for name in names], [shares[name] for name in names], color=COLOURS[0])
+    panel.set_ylim(-0.6, len(names) - 0.4)
     panel.set_xlabel("Importance (PED-ANOVA, share)")
     panel.spines[["top", "right"]].set_visible(False)
     _title(panel, title)
@@ -140,19 +141,27 @@ def draw_slices(table, names, value, log, path, title=None):
     figure = new_figure(2.7 * columns, 0.5 + 2.2 * rows)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
-        points = panel.scatter(table[name], table[value], c=table["number"], cmap="viridis", s=14)
-        if name in log and table[name].min() < table[name].max():
+        levels = _levels(table[name])
+        across = table[name] if levels is None else [levels.index(one) for one in table[name]]
+        points = panel.scatter(across, table[value], c=table["number"], cmap="viridis", s=14)
+        if levels is not None:
+            panel.set_xticks(range(len(levels)), [one if isinstance(one, str) else f"{one:.2g}" for one in levels])
+            panel.set_xlim(-0.5, len(levels) - 0.5)
+        elif name in log and table[name].min() < table[name].max():
             panel.set_xscale("log")
             marks = np.geomspace(table[name].min(), table[name].max(), 3)
             panel.set_xticks(marks, [f"{mark:.2g}" for mark in marks])
             panel.set_xticks([], minor=True)
+        else:
+            panel.locator_params(axis="x", nbins=4)
         panel.set_xlabel(name.replace("_", " "), fontsize=9)
         panel.tick_params(labelsize=7)
         panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[len(names) :]:
         panel.set_visible(False)
     figure.supylabel(value.replace("_", " ").capitalize(), fontsize=10)
-    figure.colorbar(points, ax=panels.tolist(), label="Trial", shrink=0.6)
+    marks = np.unique(np.linspace(table["number"].min(), table["number"].max(), 6).astype(int))
+    figure.colorbar(points, ax=panels.tolist(), label="Trial", shrink=0.6, ticks=marks)
     if title is not None:
         figure.suptitle(title, fontsize=10.5)
     figure.savefig(path)
@@ -175,26 +184,46 @@ def draw_parallel(table, names, value, log, path, title=None):
     from matplotlib.colors import Normalize
 
     shown = [*names, value]
-    places, labels = [], []
-    for name in shown:
-        column = table[name].astype(float)
-        scaled = np.log(column) if name in log else column
-        width = scaled.max() - scaled.min()
-        places.append((scaled - scaled.min()) / width if width > 0 else 0.5 + 0 * scaled)
-        labels.append(f"{name.replace('_', ' ')}\n{column.min():.3g} to {column.max():.3g}")
     figure = new_figure(1.5 + 0.75 * len(shown), 5.2)
     panel = figure.subplots()
+    places = []
+    for across, name in enumerate(shown):
+        heights, marks = _axis(table[name], name in log)
+        places.append(heights)
+        for height, mark in marks:
+            panel.text(across + 0.05, height, mark, fontsize=6.5, va="center", backgroundcolor=(1, 1, 1, 0.6))
     colours = ScalarMappable(Normalize(table[value].min(), table[value].max()), "viridis")
     for row in table[value].argsort():
-        panel.plot([column.iloc[row] for column in places], color=colours.to_rgba(table[value].iloc[row]), alpha=0.7)
-    panel.set_xticks(range(len(shown)), labels, rotation=55, ha="right", fontsize=8)
+        panel.plot([heights[row] for heights in places], color=colours.to_rgba(table[value].iloc[row]), alpha=0.7)
+    panel.set_xticks(range(len(shown)), [name.replace("_", " ") for name in shown], rotation=40, ha="right", fontsize=8)
     panel.set_yticks([])
-    panel.set_xlim(-0.2, len(shown) - 0.8)
+    panel.set_xlim(-0.2, len(shown) - 0.4)
     panel.grid(axis="x", color="0.8")
     panel.spines[["top", "right", "left"]].set_visible(False)
     figure.colorbar(colours, ax=panel, label=value.replace("_", " ").capitalize(), shrink=0.8)
     _title(panel, title)
     figure.savefig(path)
+
+
+def _levels(column):
+    """The distinct values of a column of texts, of few whole numbers, or of one value; None for any other."""
+    values = sorted(set(column))
+    if len(values) == 1 or isinstance(values[0], str):
+        return values
+    return values if len(values) <= 6 and all(float(one).is_integer() for one in values) else None
+
+
+def _axis(column, log):
+    """Heights between 0 and 1 for the values of a column, and the heights and texts of its marks."""
+    levels = _levels(column)
+    if levels is not None:
+        heights = np.linspace(0, 1, len(levels)) if len(levels) > 1 else [0.5]
+        texts = [one if isinstance(one, str) else f"{one:.2g}" for one in levels]
+        return np.array([heights[levels.index(one)] for one in column]), list(zip(heights, texts, strict=True))
+    low, high = column.min(), column.max()
+    scaled = np.log(column / low) / np.log(high / low) if log else (column - low) / (high - low)
+    middle = np.sqrt(low * high) if log else (low + high) / 2
+    return np.asarray(scaled), [(0.0, f"{low:.2g}"), (0.5, f"{middle:.2g}"), (1.0, f"{high:.2g}")]
 
 
 def new_figure(width, height):

@@ -4,6 +4,7 @@ import operator
 
 import numpy as np
 from brian2 import Quantity, get_unit, have_same_dimensions, second
+from brian2.core.variables import Subexpression
 
 from brian_qif.arguments import check_dimensions
 
@@ -40,6 +41,13 @@ def check_time_constant(name: str, value) -> None:
         raise ValueError(f"{name} must be one positive, finite time; {value} was given.")
 
 
+def declare_synaptic_time(equations: str, tau_s: Quantity | None) -> str:
+    """The equations of a group whose ``tau_s`` is a parameter, or half of ``tau_m`` where none is given."""
+    if tau_s is not None:
+        return equations
+    return equations.replace("tau_s : second (shared, constant)", "tau_s = tau_m/2 : second (shared)")
+
+
 def check_level(name: str, value, like, message: str) -> None:
     """Refuse what is not one finite voltage.
 
@@ -65,8 +73,8 @@ def check_exact_formula(group) -> None:
     ValueError
         If both are the case.
     """
-    if group.method_choice != "exact":
-        return
+    if group.method_choice != "exact" or isinstance(group.variables["tau_s"], Subexpression):
+        return  # a tau_s that is no parameter is half of tau_m
     try:
         tau_m, tau_s = Quantity(group.tau_m[:]), Quantity(group.tau_s[:])
     except NotImplementedError:

@@ -6,7 +6,14 @@ from typing import Any
 
 from brian2 import NeuronGroup, Quantity
 
-from brian_qif.models.checks import check_exact_formula, check_level, check_size, check_time_constant, unit_name
+from brian_qif.models.checks import (
+    check_exact_formula,
+    check_level,
+    check_size,
+    check_time_constant,
+    declare_synaptic_time,
+    unit_name,
+)
 
 EQUATIONS = """
 dv/dt = (-v + I)/tau_m : {unit}
@@ -31,7 +38,7 @@ class LIFGroup(NeuronGroup):
     name     meaning                  unit     default
     ======== ======================== ======== ===========================
     tau_m    membrane time constant   second   none
-    tau_s    synaptic time constant   second   none
+    tau_s    synaptic time constant   second   tau_m/2
     v_th     threshold                1 or any 1
     v_reset  voltage after a spike    as v_th  0
     ======== ======================== ======== ===========================
@@ -44,7 +51,7 @@ class LIFGroup(NeuronGroup):
     N : int
         Number of neurons.
     tau_m, tau_s : `brian2.Quantity`
-        Time constants.
+        Time constants. Without ``tau_s``, it is no parameter: it is half of ``tau_m``, and follows it.
     v_th, v_reset : float or `brian2.Quantity`
         Threshold and reset; with a unit (volt), v and I have it too.
     method : str, optional
@@ -81,7 +88,7 @@ class LIFGroup(NeuronGroup):
         self,
         N: int,
         tau_m: Quantity,
-        tau_s: Quantity,
+        tau_s: Quantity | None = None,
         v_th: float | Quantity = 1.0,
         v_reset: float | Quantity | None = None,
         method: str | None = None,
@@ -89,17 +96,20 @@ class LIFGroup(NeuronGroup):
     ):
         size = check_size(N)
         check_time_constant("tau_m", tau_m)
-        check_time_constant("tau_s", tau_s)
+        if tau_s is not None:
+            check_time_constant("tau_s", tau_s)
         check_level("v_th", v_th, v_th, "v_th is a number or a voltage")
         v_reset = 0 * v_th if v_reset is None else v_reset
         check_level("v_reset", v_reset, v_th, "v_reset has the unit of v_th")
         if not v_reset < v_th:
             raise ValueError(f"v_reset must lie below v_th; v_reset = {v_reset} and v_th = {v_th} were given.")
         if method is None:
-            method = "rk4" if float(tau_m) == float(tau_s) else "exact"
-        equations = EQUATIONS.format(unit=unit_name(Quantity(v_th)))
+            method = "rk4" if tau_s is not None and float(tau_m) == float(tau_s) else "exact"
+        equations = declare_synaptic_time(EQUATIONS.format(unit=unit_name(Quantity(v_th))), tau_s)
         super().__init__(size, equations, threshold="v > v_th", reset="v = v_reset", method=method, **keywords)
-        self.tau_m, self.tau_s, self.v_th, self.v_reset = tau_m, tau_s, v_th, v_reset
+        self.tau_m, self.v_th, self.v_reset = tau_m, v_th, v_reset
+        if tau_s is not None:
+            self.tau_s = tau_s
 
     def before_run(self, run_namespace: dict | None = None) -> None:
         """Called by Brian2 when a run starts; refuses time constants for which the method has no formula."""

@@ -8,7 +8,13 @@ import numpy as np
 from brian2 import DimensionMismatchError, NeuronGroup, Quantity, get_dimensions, have_same_dimensions
 
 from brian_qif.arguments import check_dimensions
-from brian_qif.models.checks import check_level, check_size, check_time_constant, unit_name
+from brian_qif.models.checks import (
+    check_level,
+    check_size,
+    check_time_constant,
+    declare_synaptic_time,
+    unit_name,
+)
 
 # In both forms, x = (v - v_rest)/(v_crit - v_rest) follows x*(x - 1) once I is negligible, so from x it takes the time
 # tau_m*log(x/(x - 1)) to reach infinity, and the same time from minus infinity to 1 - x. Brian2 holds v for hold - dt
@@ -52,7 +58,7 @@ class QIFGroup(NeuronGroup):
     name     meaning                                     unit     default
     ======== =========================================== ======== =================================
     tau_m    membrane time constant                      second   none
-    tau_s    synaptic time constant                      second   none
+    tau_s    synaptic time constant                      second   tau_m/2
     v_rest   resting voltage                             any      absent: normal form, 0
     v_crit   unstable voltage, above which v grows       v_rest   absent: normal form, 1
     v_cut    stand-in for infinity, clock-driven only    v_rest   100 times v_crit - v_rest above v_rest
@@ -66,7 +72,8 @@ class QIFGroup(NeuronGroup):
     N : int
         Number of neurons.
     tau_m, tau_s : `brian2.Quantity`
-        Time constants. With ``tau_m = 2*tau_s`` the event-driven solver has a closed form, and is fast.
+        Time constants. With ``tau_m = 2*tau_s`` the event-driven solver has a closed form, and is fast. Without
+        ``tau_s``, it is no parameter: it is half of ``tau_m``, and follows it.
     v_rest, v_crit : `brian2.Quantity`, optional
         Both or neither.
     v_cut : float or `brian2.Quantity`, optional
@@ -114,7 +121,7 @@ class QIFGroup(NeuronGroup):
         self,
         N: int,
         tau_m: Quantity,
-        tau_s: Quantity,
+        tau_s: Quantity | None = None,
         v_rest: Quantity | None = None,
         v_crit: Quantity | None = None,
         v_cut: float | Quantity | None = None,
@@ -123,7 +130,8 @@ class QIFGroup(NeuronGroup):
     ):
         size = check_size(N)
         check_time_constant("tau_m", tau_m)
-        check_time_constant("tau_s", tau_s)
+        if tau_s is not None:
+            check_time_constant("tau_s", tau_s)
         if (v_rest is None) != (v_crit is None):
             raise ValueError("v_rest and v_crit are given together (physical form) or not at all (normal form).")
         physical = v_rest is not None
@@ -147,7 +155,7 @@ class QIFGroup(NeuronGroup):
         equations = PHYSICAL_EQUATIONS.format(unit=unit_name(Quantity(low))) if physical else EQUATIONS
         super().__init__(
             size,
-            equations,
+            declare_synaptic_time(equations, tau_s),
             threshold="v > v_cut",
             reset=PHYSICAL_RESET if physical else RESET,
             refractory="hold",
@@ -156,6 +164,8 @@ class QIFGroup(NeuronGroup):
         )
         self.add_attribute("spike_at_infinity")
         self.spike_at_infinity = True
-        self.tau_m, self.tau_s, self.v_cut = tau_m, tau_s, v_cut
+        self.tau_m, self.v_cut = tau_m, v_cut
+        if tau_s is not None:
+            self.tau_s = tau_s
         if physical:
             self.v_rest, self.v_crit, self.v = v_rest, v_crit, v_rest

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms, second
 
-from brian_qif import CrossEntropyLoss, FirstSpikeCrossEntropyLoss
+from brian_qif import CrossEntropyLoss, FirstSpikeCrossEntropyLoss, SpikeCountCrossEntropyLoss
 from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 
 NEURONS = {"lif": LIFGroup, "qif": QIFGroup}
@@ -16,7 +16,9 @@ OUTPUTS = {
     "average": "the average of a leaky neuron's voltage over the trial",
     "maximum": "the largest voltage of a leaky neuron in the trial",
     "first spike": "minus the time of a spiking neuron's first spike",
+    "spike count": "how many spikes a spiking neuron has, for surrogate gradients alone",
 }
+SPIKING_OUTPUTS = ("first spike", "spike count")
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,13 @@ class Classifier:
     readout: NeuronGroup
     input_synapses: Synapses
     output_synapses: Synapses
-    loss: CrossEntropyLoss | FirstSpikeCrossEntropyLoss
+    loss: CrossEntropyLoss | FirstSpikeCrossEntropyLoss | SpikeCountCrossEntropyLoss
     recurrent_synapses: Synapses | None = None
     deeper: tuple[HiddenLayer, ...] = ()
     learns_delays: bool = False
     learns_time_constants: bool = False
+    learns_input_delays: bool = False
+    learns_hidden_time_constants: bool = False
 
     @property
     def parameters(self):
@@ -54,7 +58,10 @@ class Classifier:
 
     @property
     def roles(self):
-        """Of each parameter, what it is: "input", "recurrent", "readout", "delay" or "time constant"."""
+        """Of each parameter, what it is.
+
+        One of "input", "recurrent", "readout", "delay", "time constant", "input delay", "hidden time constant".
+        """
         return [role for _, role in self._learned()]
 
     def _learned(self):
@@ -69,6 +76,11 @@ class Classifier:
             learned.append((self.output_synapses.delay, "delay"))
         if self.learns_time_constants:
             learned += [(self.readout.tau_m, "time constant"), (self.readout.tau_s, "time constant")]
+        if self.learns_input_delays:
+            learned.append((self.input_synapses.delay, "input delay"))
+        if self.learns_hidden_time_constants:
+            hidden = [self.hidden, *[layer.neurons for layer in self.deeper]]
+            learned += [(neurons.tau_m, "hidden time constant") for neurons in hidden]
         return learned
 
 
@@ -88,6 +100,8 @@ def build_classifier(
     early=0.0,
     delay=None,
     learn_time_constants=False,
+    input_delay=None,
+    learn_hidden_time_constants=False,
     trials=1,
 ):
     """Build the network with all-to-all synapses whose weights are zero.
@@ -105,11 +119,11 @@ def build_classifier(
     readout_tau_m, readout_tau_s : Quantity
         Those of a leaky readout. One that spikes has the hidden neurons' model and time constants.
     weight_time, gain : Quantity, float
-        See `CrossEntropyLoss`. A maximum has no ``weight_time``; for first spikes it is the ``time_scale`` of
-        `FirstSpikeCrossEntropyLoss`, and there is no gain.
+        See `CrossEntropyLoss`. A maximum and a count have no ``weight_time``; for first spikes it is the ``time_scale``
+        of `FirstSpikeCrossEntropyLoss`, and there is no gain.
     recurrent : bool
         Whether every hidden neuron hears all others of its layer, after 1 ms.
-    output : 'average', 'maximum' or 'first spike'
+    output : 'average', 'maximum', 'first spike' or 'spike count'
         What the readout says of a class.
     early : float
         See `FirstSpikeCrossEntropyLoss`.
@@ -117,6 +131,11 @@ def build_classifier(
         Spikes reach the readout after this delay, one for each synapse, that are learned. None: at once.
     learn_time_constants : bool
         Whether the time constants of a leaky readout are learned, the same for all of its neurons.
+    input_delay : Quantity, optional
+        The same as ``delay`` for the synapses from the input.
+    learn_hidden_time_constants : bool
+        Whether ``tau_m`` of each layer of hidden neurons is learned. Their ``tau_s`` is half of it and follows it, so
+        that QIF neurons keep their closed form.
     trials : int
         How many copies of the network lie side by side in the same groups, one behind the other and not connected.
 
@@ -128,12 +147,15 @@ def build_classifier(
     Raises
     ------
     ValueError
-        If the neuron or the output is unknown, a layer has no neurons, or a readout that spikes is to learn its time
-        constants.
+        If the neuron or the output is unknown, a layer has no neurons, a readout that spikes is to learn its time
+        constants, or hidden neurons that have a ``tau_s`` of their own are to.
     """
     layers = (n_hidden,) if np.ndim(n_hidden) == 0 else tuple(n_hidden)
     _check(neuron, output, (n_inputs, *layers, n_classes), trials, learn_time_constants)
-    tau_s = tau_m / 2 if tau_s is None else tau_s
+    if learn_hidden_time_constants and tau_s is not None:
+        raise ValueError("Hidden neurons learn tau_m alone, and their tau_s is half of it; do not give tau_s.")
+    if tau_s is None and not learn_hidden_time_constants:
+        tau_s = tau_m / 2
 
     def spiking(size, name):
         return NEURONS[neuron](trials * size, tau_m=tau_m, tau_s=tau_s, name=name)
@@ -152,8 +174,12 @@ def build_classifier(
         among = joined(neurons, neurons, f"recurrent_synapses{mark}", 1 * ms) if recurrent else None
         hidden.append(HiddenLayer(neurons, onto, among))
         last = neurons
-    if output == "first spike":
-        readout = spiking(n_classes, "readout")
+    if output in SPIKING_OUTPUTS:
+        own = tau_m / 2 if tau_s is None else tau_s  # it learns none
+        readout = NEURONS[neuron](trials * n_classes, tau_m=tau_m, tau_s=own, name="readout")
+    if output == "spike count":
+        loss = SpikeCountCrossEntropyLoss(readout, gain=gain)
+    elif output == "first spike":
         phases = neuron == "qif" and not recurrent  # pseudospikes need layers without feedback
         loss = FirstSpikeCrossEntropyLoss(readout, time_scale=weight_time, early=early, pseudospikes=phases)
     else:
@@ -163,6 +189,8 @@ def build_classifier(
     output_synapses = joined(last, readout, "output_synapses")
     if delay is not None:
         output_synapses.delay = delay
+    if input_delay is not None:
+        hidden[0].synapses.delay = input_delay
     parts = [part for layer in hidden for part in (layer.neurons, layer.synapses, layer.recurrent_synapses)]
     return Classifier(
         network=Network(stimulus, *[part for part in parts if part is not None], readout, output_synapses),
@@ -176,6 +204,8 @@ def build_classifier(
         deeper=tuple(hidden[1:]),
         learns_delays=delay is not None,
         learns_time_constants=learn_time_constants,
+        learns_input_delays=input_delay is not None,
+        learns_hidden_time_constants=learn_hidden_time_constants,
     )
 
 
@@ -197,8 +227,8 @@ def _check(neuron, output, sizes, trials, learn_time_constants):
             raise ValueError(f"The {layer} layer needs at least one neuron, not {size}.")
     if trials < 1:
         raise ValueError(f"At least one trial has to lie in the network, not {trials}.")
-    if learn_time_constants and output == "first spike":
-        raise ValueError("Time constants are learned of a leaky readout; one of first spikes has those of its model.")
+    if learn_time_constants and output in SPIKING_OUTPUTS:
+        raise ValueError("Time constants are learned of a leaky readout; one that spikes has those of its model.")
 
 
 def _connect(synapses, trials):

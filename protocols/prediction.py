@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from brian2 import second
+from brian2 import ms, second
 
-from brian_qif import EventSolver
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.preparation import encoding_of
+from brian_qif.protocols.shd_training import add_solver_arguments, solver_of
 from brian_qif.protocols.trained_network import load_network, read_settings, recipe_in
 from brian_qif.study_plotting import draw_confusion, draw_rasters
 from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.datasets import SpikeDataset, said_units
 
 
-def predict(run, file, out=None, rasters=6, threads=None):
-    """Label the spike trains of a file by a trained network, with exact spike times.
+def predict(run, file, out=None, rasters=6, threads=None, solver="event", device="runtime", dt=0.5 * ms):
+    """Label the spike trains of a file by a trained network.
 
     Parameters
     ----------
@@ -34,6 +35,8 @@ def predict(run, file, out=None, rasters=6, threads=None):
         How many samples have the spikes of their hidden neurons drawn, evenly spread over the file.
     threads : int, optional
         Samples computed at a time, by default the preference ``brian_qif.threads``.
+    solver, device, dt
+        With exact spike times, or on a clock; see `train_on_recordings`.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def predict(run, file, out=None, rasters=6, threads=None):
     FileNotFoundError
         If there is no run or no file.
     ValueError
-        If the file has other input neurons or classes than the network.
+        If the file has other input neurons or classes than the network, or there is no such solver.
     """
     if rasters < 0:
         raise ValueError(f"'rasters' has to be at least 0, not {rasters}.")
@@ -58,11 +61,13 @@ def predict(run, file, out=None, rasters=6, threads=None):
     inputs, classes = settings["inputs"], settings["classes"]
     known_speakers, class_names = _learned(run)
     _refuse_other_inputs(file, inputs, run)
-    encoding = encoding_of(recipe_in(settings), inputs)
+    recipe = recipe_in(settings)
+    chosen = solver_of(replace(recipe, surrogate=""), solver, device, dt)  # a surrogate is of slopes alone
+    encoding = encoding_of(recipe, inputs)
     with SpikeDataset(file, n_units=inputs, n_classes=classes, labelled=False, encoding=encoding) as samples:
         names = _names(samples, class_names, classes, run)
         trained = load_network(run)
-        outputs, spike_counts = trained.classify(samples, threads=threads)
+        outputs, spike_counts = trained.classify(samples, chosen, threads)
         table = _table(samples, outputs, names, known_speakers)
         folder = Path(out) if out is not None else Path(run) / f"predictions_{samples.path.stem}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,6 +76,7 @@ def predict(run, file, out=None, rasters=6, threads=None):
             "file": str(file),
             "neuron": settings["neuron"],
             "samples": len(table),
+            "solver": repr(chosen),
             "synthetic": samples.synthetic,
             **_accuracies(table),
             "mean_confidence": float(table["confidence"].mean()),
@@ -79,7 +85,7 @@ def predict(run, file, out=None, rasters=6, threads=None):
         }
         pictures = ["rasters.png"] if rasters else []
         if rasters:
-            _draw_rasters(trained, samples, table, rasters, folder / "rasters.png")
+            _draw_rasters(trained, samples, table, rasters, chosen, folder / "rasters.png")
     if "label" in table:
         matrix = np.zeros((classes, classes), dtype=int)
         np.add.at(matrix, (table["label"], table["predicted"]), 1)
@@ -163,9 +169,9 @@ def _late_spikes(samples, duration):
     return sum(int(np.count_nonzero(samples[k].times >= float(duration))) for k in range(len(samples)))
 
 
-def _draw_rasters(trained, samples, table, number, path):
+def _draw_rasters(trained, samples, table, number, solver, path):
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(number, len(samples))).astype(int))
-    rasters, solver = [], EventSolver()
+    rasters = []
     for k in chosen:
         sample, row = samples[int(k)], table.iloc[k]
         inside = sample.times < float(trained.duration)
@@ -198,12 +204,14 @@ def add_arguments(parser):
         help="samples whose hidden spikes are drawn (default: %(default)s)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="samples computed at a time; changes no bit")
+    add_solver_arguments(parser)
     parser.add_argument("--json", action="store_true", help="show the summary as JSON")
 
 
 def run(arguments):
     """Carry out ``brian-qif predict``; the lines to show."""
-    summary, table = predict(arguments.run, arguments.file, arguments.out, arguments.rasters, arguments.threads)
+    settings = {name: value for name, value in vars(arguments).items() if name not in ("command", "json")}
+    summary, table = predict(**settings)
     if arguments.json:
         return json.dumps(summary, indent=2)
     lines = [SYNTHETIC] if summary["synthetic"] else []

@@ -7,18 +7,18 @@ import math
 import numpy as np
 from brian2 import ms, second
 
-from brian_qif.protocols.networks import layer_mark
+from brian_qif.protocols.networks import SPIKING_OUTPUTS, layer_mark
 from brian_qif.protocols.trained_network import classifier_of
 from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.encoding import AugmentationBeforeTaps, SpikeEncoding
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
 from brian_qif.training.optimisers import Adam
-from brian_qif.training.remedies import ActivityFloor
+from brian_qif.training.remedies import ActivityFloor, SharedBySource
 from brian_qif.training.schedules import CosineSchedule
 from brian_qif.training.trainer import Trainer
 
-# First spikes are wanted of every class, and few after them.
-_OUTPUT_SPIKES = 1.5
+# First spikes are wanted of every class, and few after them; counts tell classes apart from a few on.
+_OUTPUT_SPIKES = {"first spike": 1.5, "spike count": 5.0}
 
 
 def encoding_of(recipe, inputs):
@@ -69,6 +69,8 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         "readout": (recipe.readout_learning_rate, None, None),
         "delay": (recipe.delay_rate * second, None, (0 * ms, None)),
         "time constant": (recipe.time_constant_rate * second, None, (1 * ms, None)),
+        "input delay": (recipe.input_delay_rate * second, None, (0 * ms, None)),
+        "hidden time constant": (recipe.hidden_time_constant_rate * second, None, (1 * ms, None)),
     }
     rates, clips, bounds = map(list, zip(*[steps[role] for role in classifier.roles], strict=True))
     levels = {"minimum": recipe.floor, "lift": recipe.lift, "maximum": recipe.ceiling or math.inf}
@@ -88,6 +90,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         floor=[ActivityFloor(synapses.w, **levels) for synapses in layers],
         schedule=CosineSchedule(),
         augmentation=augmentation_of(recipe, sizes[0]),
+        shared=SharedBySource([classifier.input_synapses.delay]) if classifier.learns_input_delays else None,
         namespace={},
     )
 
@@ -155,4 +158,6 @@ def _wanted_activities(sizes, recipe):
     count = 1 if np.ndim(sizes[1]) == 0 else len(sizes[1])
     marks = [layer_mark(k) for k in range(count)]
     wanted = [(f"hidden{mark}", f"input_synapses{mark}", recipe.initial_spikes) for mark in marks]
-    return [*wanted, ("readout", "output_synapses", _OUTPUT_SPIKES)] if recipe.output == "first spike" else wanted
+    if recipe.output in SPIKING_OUTPUTS:
+        wanted.append(("readout", "output_synapses", _OUTPUT_SPIKES[recipe.output]))
+    return wanted

@@ -11,7 +11,7 @@ class Recipe:
     Parameters
     ----------
     tau_m, readout_tau_m, readout_tau_s : float
-        Time constants of the hidden neurons (their ``tau_s`` is half of ``tau_m``) and of the readout, in seconds.
+        Time constants of the hidden neurons and of the readout, in seconds.
     learning_rate, readout_learning_rate : float
         Adam's step sizes at the start; they fall to zero along half a cosine.
     clip : float
@@ -49,8 +49,16 @@ class Recipe:
     delay_rate, time_constant_rate : float
         Adam's step sizes, in seconds, for the delays of the synapses onto the readout and for the time constants of a
         leaky one; 0 leaves them as they are, delays at zero. Learned delays begin at 5 ms.
+    input_delay_rate, hidden_time_constant_rate : float
+        The same for the delays of the synapses from the input, one for all of an input neuron, and for the ``tau_m`` of
+        each layer of hidden neurons, whose ``tau_s`` stays half of it.
     merge, time_step, virtual_times, taps, tap_delay : int, float, int, int, float
         How spike trains are brought to the input neurons, see `SpikeEncoding`.
+    tau_s : float
+        The synaptic time constant of the hidden neurons, in seconds; 0 for half of ``tau_m``, the ratio for which QIF
+        neurons have their closed form.
+    surrogate, surrogate_slope : str, float
+        See `ClockSolver`; no text for the slopes of spike times.
     """
 
     tau_m: float
@@ -83,7 +91,14 @@ class Recipe:
     virtual_times: int = 0
     taps: int = 1
     tap_delay: float = 0.0
+    tau_s: float = 0.0
+    input_delay_rate: float = 0.0
+    hidden_time_constant_rate: float = 0.0
+    surrogate: str = ""
+    surrogate_slope: float = 10.0
 
+
+SURROGATES = ("sigmoid", "superspike", "triangular")
 
 # How both models hear: 70 channels, each with four taps that span a quarter of a second.
 _HEARING = {

@@ -89,7 +89,7 @@ def landscape_section(findings):
         {"measure": text, **{label: f"{own[name]:.3g}" for label, own in found["networks"].items()}}
         for name, text in _MEASURES.items()
     ]
-    texts = [*found["statements"], "Published ratio of gradient variances, LIF over QIF: 3.4 (for the SHD)."]
+    texts = found["statements"]
     pictures = [
         (caption, findings.folder / LANDSCAPE / name)
         for name, caption in (
@@ -115,7 +115,8 @@ def stability_section(findings):
     """How many trainings diverged, by multiples of the step sizes."""
     rows = [row for own in findings.studies[STABILITY].values() for row in own["found"]["settings"]]
     table = pd.DataFrame(rows).map(lambda x: f"{x:.3g}" if isinstance(x, float) else x)
-    texts = ["Step sizes are multiples of those found by the search. Published: 68 % of LIF runs diverged, no QIF run."]
+    table = table.rename(columns=lambda name: name.replace("_", " "))
+    texts = ["Step sizes are multiples of those found by the search."]
     pictures = [
         (f"{neuron.upper()}, the course of all runs", Path(findings.folder) / neuron / STABILITY / "histories.png")
         for neuron in findings.studies[STABILITY]

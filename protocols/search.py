@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from dataclasses import asdict, replace
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from brian2 import ms
 
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
 from brian_qif.protocols.networks import NEURONS
 from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
 from brian_qif.protocols.recipes import recipe_of
 from brian_qif.protocols.run_folder import fingerprint
-from brian_qif.protocols.search_space import search_space, start_of
+from brian_qif.protocols.search_space import search_space, searched_recipe, start_of
+from brian_qif.protocols.shd_training import add_solver_arguments, solver_of
 from brian_qif.training.datasets import SpikeDataset, said_units
 from brian_qif.training.progress import Progress
 
@@ -31,6 +33,10 @@ def search_settings(
     inputs=None,
     validate=0.2,
     split="speaker",
+    solver="event",
+    device="runtime",
+    dt=0.5 * ms,
+    surrogate=False,
     storage=None,
     study=None,
     heartbeat=30,
@@ -61,6 +67,10 @@ def search_settings(
         The share of the training file that is held out.
     split : 'speaker' or 'sample'
         Whether whole speakers are held out.
+    solver, device, dt
+        See `train_on_recordings`. With the clock-driven solver, ``tau_s`` is searched too.
+    surrogate : bool
+        Take a surrogate gradient of the clock-driven solver, and search its shape and slope.
     storage : str or optuna.storages.BaseStorage, optional
         A database, as a URL; by default the SQLite file ``study.db`` in ``out``. A study in it goes on.
     study : str, optional
@@ -92,59 +102,80 @@ def search_settings(
             raise ValueError(f"'{name}' has to be at least 1, not {value}.")
     if split not in SPLITS:
         raise ValueError(f"Data are split by {' or '.join(SPLITS)}, not by {split!r}.")
+    if surrogate and solver != "clock":
+        raise ValueError("The event-driven solver is exact and has no surrogate; take the solver 'clock' for one.")
     if seed < 0:
         raise ValueError(f"'seed' has to be at least 0, not {seed}.")
-    recipe_of(neuron)
+    solver_of(recipe_of(neuron), solver, device, dt)
     search_study, search_report = _optuna_parts()
     train, _ = chosen_files(train, validate=validate)
     inputs = said_units(train) or 700 if inputs is None else inputs
     folder = writable_folder(f"results/search_{neuron}" if out is None else out)
     storage = f"sqlite:///{(folder / 'study.db').resolve()}" if storage is None else storage
     progress = Progress(report)
-    encoding = encoding_of(recipe_of(neuron, inputs=inputs), inputs)
-    with SpikeDataset(train, n_units=inputs, encoding=encoding) as samples:
-        judge = _Judge(neuron, hidden, epochs, seed, threads, *samples.split(validate, by=split, seed=seed))
-        settings = {
-            **{"neuron": neuron, "hidden": hidden, "epochs": epochs, "inputs": inputs, "seed": seed},
-            **{"validate": validate, "split": split, "training_data": fingerprint(train)},
-            "space": json.loads(json.dumps({name: repr(limits) for name, limits in search_space(inputs).items()})),
-        }
-        opened = search_study.open_storage(storage, heartbeat)
-        shared = search_study.open_study(opened, study or neuron, settings, start_of(neuron, inputs), epochs, seed)
-        if samples.synthetic:
-            progress.line(SYNTHETIC)
-        progress.line(f"Held out: {len(judge.validation)} samples of {_speakers(judge.validation)}.")
+    space = search_space(inputs, solver, surrogate)
+    chosen = {"name": solver, "device": device, "dt": dt}
+    judge = _Judge(train, inputs, validate, split, neuron, hidden, epochs, seed, threads, chosen)
+    settings = {
+        **{"neuron": neuron, "hidden": hidden, "epochs": epochs, "inputs": inputs, "seed": seed},
+        **{"validate": validate, "split": split, "training_data": fingerprint(train)},
+        **{"solver": solver, "device": device if solver == "clock" else None},
+        **{"dt": float(dt) if solver == "clock" else None, "surrogate": surrogate},
+        "space": {name: repr(limits) for name, limits in space.items()},
+    }
+    opened = search_study.open_storage(storage, heartbeat)
+    start = start_of(neuron, inputs, solver, surrogate)
+    shared = search_study.open_study(opened, study or neuron, settings, start, epochs, seed)
+    if judge.synthetic:
+        progress.line(SYNTHETIC)
+    progress.line(f"Held out: {judge.held_out}.")
 
-        def objective(trial):
-            values = search_study.suggest(trial, search_space(inputs))
-            return judge(trial, replace(recipe_of(neuron, inputs=inputs), **values))
+    def objective(trial):
+        return judge(trial, searched_recipe(neuron, inputs, search_study.suggest(trial, space)))
 
-        def say(study, trial):
-            progress.line(_line(study, trial, trials))
+    def say(study, trial):
+        progress.line(_line(study, trial, trials))
 
-        search_study.carry_out(shared, opened, objective, trials, say)
-        return search_report.write_report(shared, folder, settings, samples.synthetic, judge.chance)
+    search_study.carry_out(shared, opened, objective, trials, say)
+    return search_report.write_report(shared, folder, settings, judge.synthetic, judge.chance)
 
 
 class _Judge:
     """Trains with a recipe and says how well the network does on what was held out."""
 
-    def __init__(self, neuron, hidden, epochs, seed, threads, training, validation):
+    def __init__(self, train, inputs, validate, split, neuron, hidden, epochs, seed, threads, solver):
+        self.train, self.inputs, self.validate, self.split = train, inputs, validate, split
         self.neuron, self.hidden, self.epochs, self.seed, self.threads = neuron, hidden, epochs, seed, threads
-        self.training, self.validation = training, validation
-        self.duration = trial_duration(training)
-        self.chance = float(np.bincount(validation.labels).max() / len(validation))
+        self.solver = solver
+        with self._samples() as (_, validation):
+            self.synthetic, self.held_out = (
+                validation.synthetic,
+                f"{len(validation)} samples of {_speakers(validation)}",
+            )
+            self.chance = float(np.bincount(validation.labels).max() / len(validation))
+
+    @contextmanager
+    def _samples(self, encoding=None):
+        """What is learned and what is held out; the same samples whatever the encoding."""
+        with SpikeDataset(self.train, n_units=self.inputs, encoding=encoding) as samples:
+            yield samples.split(self.validate, by=self.split, seed=self.seed)
 
     def __call__(self, trial, recipe):
+        with self._samples(encoding_of(recipe, self.inputs)) as (training, validation):
+            return self._judge(trial, recipe, training, validation)
+
+    def _judge(self, trial, recipe, training, validation):
         from optuna import TrialPruned
 
-        sizes = (self.training.n_units, self.hidden, self.training.n_classes)
-        trainer = prepare_trainer(self.neuron, sizes, self.duration, recipe, self.seed, self.threads)
+        sizes = (training.n_units, self.hidden, training.n_classes)
+        solver = solver_of(recipe, **self.solver)
+        duration = trial_duration(training)
+        trainer = prepare_trainer(self.neuron, sizes, duration, recipe, self.seed, self.threads, solver=solver)
         trial.set_user_attr("recipe", asdict(recipe))
         notes = {}
 
         def watch(trainer):
-            found = trainer.evaluate(self.validation)
+            found = trainer.evaluate(validation)
             last = trainer.history.iloc[-1]
             notes.update(
                 {
@@ -163,11 +194,11 @@ class _Judge:
                 raise TrialPruned
 
         try:
-            initialise(trainer, self.training, sizes, recipe, self.seed)
+            initialise(trainer, training, sizes, recipe, self.seed)
         except ValueError as error:
             return _failed(trial, "no initial activity", error)
         try:
-            trainer.train(self.training, self.epochs, after_epoch=watch)
+            trainer.train(training, self.epochs, after_epoch=watch)
         except ArithmeticError as error:
             return _failed(trial, "diverged", error)
         return notes["validation_accuracy"]
@@ -270,12 +301,25 @@ def add_arguments(parser):
     parser.add_argument(
         "--split", choices=SPLITS, default="speaker", help="whether whole speakers are held out (default: %(default)s)"
     )
+    add_solver_arguments(parser)
+    parser.add_argument(
+        "--surrogate",
+        action="store_true",
+        help="clock-driven solver: surrogate gradients in place of slopes through spike times; with their shape and"
+        " slope searched",
+    )
     parser.add_argument(
         "--storage",
         metavar="URL",
         help="database that the workers share, as Optuna takes it (default: sqlite, study.db in --out)",
     )
     parser.add_argument("--study", metavar="NAME", help="name of the study; one that is there goes on (default: model)")
+
+
+def _solver_options(settings):
+    if settings["solver"] == "event":
+        return ""
+    return f" --solver clock --device {settings['device']} --dt {1e3 * settings['dt']:g}"
 
 
 def run(arguments):
@@ -292,6 +336,6 @@ def run(arguments):
         lines.append(
             f"Best: trial {best['number']}, validation accuracy {best['validation_accuracy']:.3f} (always the commonest"
             f" class: {found['chance']:.3f}). Train with it: brian-qif train --neuron {found['settings']['neuron']}"
-            f" --config {Path(found['folder']) / 'best.json'}"
+            f"{_solver_options(found['settings'])} --config {Path(found['folder']) / 'best.json'}"
         )
     return "\n".join([*lines, f"Written into '{found['folder']}': {', '.join(found['files'])}."])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from brian2 import ms
@@ -14,7 +14,7 @@ from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
 from brian_qif.protocols.networks import NEURONS
 from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
-from brian_qif.protocols.recipes import RECIPES
+from brian_qif.protocols.recipes import RECIPES, SURROGATES
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
 from brian_qif.protocols.summary import summarise, title_of
 from brian_qif.training.datasets import said_units
@@ -41,6 +41,8 @@ def train_on_recordings(
     device="runtime",
     dt=0.5 * ms,
     dtype="float64",
+    surrogate=None,
+    surrogate_slope=None,
     validate=None,
     resume=False,
     report=None,
@@ -71,6 +73,8 @@ def train_on_recordings(
         The step of the clock.
     dtype : str
         The precision of `EventSolver`, "float64" or "float32".
+    surrogate, surrogate_slope : str, float, optional
+        See `ClockSolver`; by default the recipe's, which has none.
     epochs : int
         The number of passes through the training file.
     batch_size : int, optional
@@ -79,7 +83,8 @@ def train_on_recordings(
         Adam's step size for the input weights, by default the recipe's. That of the readout's weights keeps its
         ratio to it.
     config : dict, str or os.PathLike, optional
-        Values of the recipe's fields, or a JSON file with them. ``batch_size`` and ``learning_rate`` go before it.
+        Values of the recipe's fields, or a JSON file with them. ``batch_size``, ``learning_rate`` and the surrogate's
+        shape and slope go before it.
     seed : int
         Decides the initial weights and the order of the samples.
     threads : int, optional
@@ -114,7 +119,9 @@ def train_on_recordings(
     folder = RunFolder(f"results/{neuron}" if out is None else out, resume)
     inputs = said_units(train) or 700 if inputs is None else inputs
     recipe = configured_recipe(config, neuron, batch_size, learning_rate, inputs)
-    chosen = _solver(solver, device, dt, dtype)
+    own = {"surrogate": surrogate, "surrogate_slope": surrogate_slope}
+    recipe = replace(recipe, **{name: value for name, value in own.items() if value is not None})
+    chosen = solver_of(recipe, solver, device, dt, dtype)
     encoding = encoding_of(recipe, inputs)
     with opened(train, test, inputs, validate, seed, encoding) as (training_set, test_set):
         settings = {
@@ -158,14 +165,34 @@ def train_on_recordings(
     return summary
 
 
-def _solver(name, device, dt, dtype):
+def solver_of(recipe, name="event", device="runtime", dt=0.5 * ms, dtype="float64"):
+    """The solver of a training.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        It says which surrogate is taken, if any.
+    name, device, dt, dtype
+        See `train_on_recordings`.
+
+    Returns
+    -------
+    EventSolver or ClockSolver
+
+    Raises
+    ------
+    ValueError
+        If there is no such solver, or it has no such precision or surrogate.
+    """
     if name not in SOLVERS:
         raise ValueError(f"There is no solver '{name}'; there are {', '.join(SOLVERS)}.")
     if name == "event":
+        if recipe.surrogate:
+            raise ValueError("The event-driven solver is exact and has no surrogate; take the solver 'clock' for one.")
         return EventSolver(dtype=dtype)
     if dtype != "float64":
         raise ValueError("The clock-driven solver computes in double precision alone; leave dtype as it is.")
-    return ClockSolver(device, dt=dt)
+    return ClockSolver(device, dt=dt, surrogate=recipe.surrogate or None, surrogate_slope=recipe.surrogate_slope)
 
 
 def _refuse_below(least, name, value):
@@ -210,25 +237,17 @@ def add_arguments(parser):
     parser.add_argument(
         "--recurrent", action="store_true", help="hidden neurons hear each other too, by weights that are learned"
     )
+    add_solver_arguments(parser)
     parser.add_argument(
-        "--solver",
-        choices=SOLVERS,
-        default="event",
-        help="exact spike times, or Brian2's own steps on a clock, whose gradient has an error of order dt (default:"
-        " %(default)s)",
+        "--surrogate",
+        choices=SURROGATES,
+        help="clock-driven solver: the published approximation of this shape in place of slopes through spike times",
     )
     parser.add_argument(
-        "--device",
-        default="runtime",
-        metavar="NAME",
-        help="Brian2 device of the clock-driven solver: runtime, cpp_standalone or genn (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--dt",
-        type=_milliseconds,
-        default=0.5 * ms,
-        metavar="TIME",
-        help="step of the clock-driven solver in milliseconds, such as 0.5 or 0.5ms (default: 0.5ms)",
+        "--surrogate-slope",
+        type=float,
+        metavar="X",
+        help="how steep it is, per unit of the threshold's variable (default: 10)",
     )
     parser.add_argument(
         "--dtype",
@@ -275,6 +294,30 @@ def add_arguments(parser):
         "--resume",
         action="store_true",
         help="go on with the run in --out, given the same settings, to the same bits as if it had not been interrupted",
+    )
+
+
+def add_solver_arguments(parser):
+    """Give a parser the arguments that choose a solver."""
+    parser.add_argument(
+        "--solver",
+        choices=SOLVERS,
+        default="event",
+        help="exact spike times, or Brian2's own steps on a clock, whose gradient has an error of order dt (default:"
+        " %(default)s)",
+    )
+    parser.add_argument(
+        "--device",
+        default="runtime",
+        metavar="NAME",
+        help="Brian2 device of the clock-driven solver: runtime, cpp_standalone or genn (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--dt",
+        type=_milliseconds,
+        default=0.5 * ms,
+        metavar="TIME",
+        help="step of the clock-driven solver in milliseconds, such as 0.5 or 0.5ms (default: 0.5ms)",
     )
 
 

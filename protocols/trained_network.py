@@ -44,6 +44,7 @@ def classifier_of(neuron, sizes, recipe, recurrent=False, trials=1):
         neuron,
         *sizes,
         tau_m=recipe.tau_m * second,
+        tau_s=recipe.tau_s * second if recipe.tau_s > 0 else None,
         readout_tau_m=recipe.readout_tau_m * second,
         readout_tau_s=recipe.readout_tau_s * second,
         weight_time=recipe.weight_time * second,
@@ -53,6 +54,8 @@ def classifier_of(neuron, sizes, recipe, recurrent=False, trials=1):
         early=recipe.early,
         delay=_FIRST_DELAY if recipe.delay_rate > 0 else None,
         learn_time_constants=recipe.time_constant_rate > 0,
+        input_delay=_FIRST_DELAY if recipe.input_delay_rate > 0 else None,
+        learn_hidden_time_constants=recipe.hidden_time_constant_rate > 0,
         trials=trials,
     )
 
@@ -190,7 +193,7 @@ class TrainedNetwork(Classifier):
         """
         if self.trials != 1:
             raise ValueError("Samples are simulated one by one; load the network with trials=1.")
-        gradient = SpikeGradient(self.network, self.loss, self.parameters, solver=solver, namespace={})
+        gradient = SpikeGradient(self.network, self.loss, [], solver=solver, namespace={})
         batch = BatchGradient(gradient, self.stimulus, threads=threads)
         outputs, counts = [], []
         for first in range(0, len(samples), _AT_ONCE):
@@ -252,14 +255,15 @@ def load_network(run, trials=1):
     duration = float(description["settings"]["duration"])
     classifier = classifier_of(settings["neuron"], sizes, recipe, settings["recurrent"], trials)
     for k, parameter in enumerate(classifier.parameters):
-        value, expected = arrays.get(f"value_{k}"), _size(parameter.group, trials)
+        value, expected = arrays.get(f"value_{k}"), _size(parameter, trials)
         if value is None or value.size != expected:
             found = 0 if value is None else value.size
             raise ValueError(
                 f"'{folder / 'checkpoint.npz'}' has {found} values of {parameter.group.name}.{parameter.name}; its"
                 f" settings say {expected}."
             )
-        setattr(parameter.group, f"{parameter.name}_", np.tile(value, trials))
+        shared = parameter.variable.scalar
+        setattr(parameter.group, f"{parameter.name}_", float(value) if shared else np.tile(value, trials))
     parts = {field.name: getattr(classifier, field.name) for field in fields(Classifier)}
     return TrainedNetwork(**parts, duration=duration * second, trials=trials, settings=settings)
 
@@ -306,8 +310,11 @@ def read_settings(run):
     return settings
 
 
-def _size(group, trials):
+def _size(parameter, trials):
     """How many values a variable has in one trial; a standalone device does not know how many synapses there are."""
+    if parameter.variable.scalar:
+        return 1
+    group = getattr(parameter.group, "synapses", parameter.group)  # delays belong to a pathway of the synapses
     if not isinstance(group, Synapses):
         return len(group) // trials
     pre, post = len(group.source) // trials, len(group.target) // trials

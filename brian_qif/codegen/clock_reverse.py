@@ -49,7 +49,7 @@ def loaded(plan: NetworkPlan, k: int, task: Task) -> list[str]:
     system = plan.nodes[k].system
     names = list(system.states)
     if system.event is not None:
-        names += ["spiked", "by_spike_time"]
+        names += ["spiked", "by_spike_time" if task.surrogate is None else "by_count"]
         names += ["slot"] if task.slots[k] > 1 else []
     names += ["is_free"] if any(system.held) else []
     return names

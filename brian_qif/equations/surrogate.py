@@ -15,7 +15,7 @@ from brian_qif.equations.clocked import FREE, ClockedSystem
 from brian_qif.equations.text import as_symbol
 from brian_qif.equations.transposed import ReverseProgram, arrival_share, flow_taken_back, renamed, reset_taken_back
 
-_ARRIVALS = as_symbol("by_arrivals")
+_ARRIVALS, _COUNT = as_symbol("by_arrivals"), as_symbol("by_count")
 _SPIKED = as_symbol("spiked")
 
 
@@ -56,7 +56,10 @@ class Surrogate:
 
 
 def surrogate_program(system: ClockedSystem, parameters: Iterable[str], surrogate: Surrogate) -> ReverseProgram:
-    """The reverse pass of a neuron with a surrogate derivative at its threshold."""
+    """The reverse pass of a neuron with a surrogate derivative at its threshold.
+
+    ``by_count`` is the loss's own slope by s in that step.
+    """
     parameters = tuple(parameters)
     step, after = renamed(system.step, system.states)
     at_end = {as_symbol(name): as_symbol(after[name]) for name in system.states}
@@ -66,7 +69,7 @@ def surrogate_program(system: ClockedSystem, parameters: Iterable[str], surrogat
     if system.event is not None:
         event = system.event.subs(at_end, simultaneous=True)
         free = FREE if any(system.held) else 1
-        leave.append(("by_event", _ARRIVALS * surrogate.derivative(event) * free))
+        leave.append(("by_event", (_ARRIVALS + _COUNT) * surrogate.derivative(event) * free))
         for name, end in zip(system.states, at_end.values(), strict=True):
             at_event[name] += as_symbol("by_event") * sympy.diff(event, end)
         for name in parameters:

@@ -94,8 +94,18 @@ class SpikeGradient:
         self.views = list(parameters)
         self.namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
         self.trajectory: Trajectory | None = None
+        self._check_loss()
         reading = self.read()
         self.solver.find_backend(reading.plan)
+
+    def _check_loss(self):
+        surrogate = getattr(self.solver, "surrogate", None)
+        if self.views and getattr(self.loss, "needs_surrogate", False) and surrogate is None:
+            raise NotImplementedError(
+                f"A number of spikes is constant until it jumps, so {self.solver!r} has no slope by it. For a "
+                f"{type(self.loss).__name__}, use ClockSolver(surrogate='superspike'); with exact slopes, use a "
+                "FirstSpikeCrossEntropyLoss, or a CrossEntropyLoss on a readout that hears the spikes."
+            )
 
     def __repr__(self):
         names = ", ".join(parameter.label for parameter in self.parameters)

@@ -175,6 +175,8 @@ class ReverseValues:
                 safe = safe_state(node, [history.nodes[k] for history in self.histories])
                 for name, value in zip(node.system.states, safe, strict=True):
                     arrays |= {f"node {k} {word}_{name}": np.full(wide, value) for word in ("safe", "event")}
+                if self.task.surrogate is not None:
+                    arrays[f"node {k} by_count"] = np.zeros(wide)
             if any(node.system.held):
                 arrays[f"node {k} {FREE.name}"] = np.ones(wide)
                 arrays[f"node {k} holds"] = np.tile(node.held_steps > 1, self.layout.samples)
@@ -226,8 +228,13 @@ class ReverseValues:
             add(f"seed_{name} {k}", [self._state_seeds(b, k, row, chunk) for b in range(len(trials))])
         if node.system.event is not None:
             add(f"spiked {k}", [self._at_spikes(trial, 1.0, node, chunk) for trial in trials])
-            own = [seed.spike_times.get(k, np.zeros(len(x.times))) for seed, x in zip(self.seeds, trials, strict=True)]
-            add(f"by_spike_time {k}", [self._at_spikes(*pair, node, chunk) for pair in zip(trials, own, strict=True)])
+            if task.surrogate is None:
+                pairs = zip(self.seeds, trials, strict=True)
+                own = [seed.spike_times.get(k, np.zeros(len(trial.times))) for seed, trial in pairs]
+                pairs = zip(trials, own, strict=True)
+                add(f"by_spike_time {k}", [self._at_spikes(*pair, node, chunk) for pair in pairs])
+            else:
+                add(f"by_count {k}", [self._by_count(k, seed, chunk) for seed in self.seeds])
             slots = [self._slots(k, trial) for trial in trials]
             if task.slots[k] > 1:
                 add(f"slot {k}", [self._at_spikes(*pair, node, chunk) for pair in zip(trials, slots, strict=True)])
@@ -249,6 +256,11 @@ class ReverseValues:
         inside = (place >= 0) & (place < chunk.rows) & (trial.steps + late <= self.last)
         rows[place[inside], trial.units[inside]] = np.broadcast_to(values, place.shape)[inside]
         return rows
+
+    def _by_count(self, k: int, seeds: Seeds, chunk: Chunk) -> np.ndarray:
+        """The slope by the number of spikes, in every step of the trial; rows by reverse step."""
+        inside = (chunk.steps >= 0) & (chunk.steps < self.steps)
+        return np.where(inside[:, None], seeds.counts.get(k, np.zeros(self.plan.nodes[k].size)), 0.0)
 
     def _free(self, node, trial: NodeTrial, chunk: Chunk) -> np.ndarray:
         """Whether a neuron may move in a step: 1, or 0 from the step after its spike on, as long as it is held."""

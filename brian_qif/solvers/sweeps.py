@@ -53,6 +53,7 @@ class Seeds:
     """Derivatives of the loss with respect to what the record delivered.
 
     ``spike_times[node]`` is aligned with ``Record.spike_times[node]``; a node that the loss does not use is absent.
+    ``counts[node]`` are slopes by the number of spikes of each neuron, for surrogate gradients alone.
     ``coordinates[node]`` has the loss's own slopes with respect to ``v_offset``, ``v_scale`` and each
     ``current_scale``, lists by name, where it is a function of the user's variables; ``weights[pathway]`` and
     ``models[node]`` are its own slopes by the weights and by fields of `ModelSlopes`. No reverse sweep looks at these.
@@ -62,6 +63,7 @@ class Seeds:
     averages: dict[int, np.ndarray] = field(default_factory=dict)
     samples: dict[int, np.ndarray] = field(default_factory=dict)
     peaks: dict[int, np.ndarray] = field(default_factory=dict)
+    counts: dict[int, np.ndarray] = field(default_factory=dict)
     coordinates: dict[int, dict[str, list]] = field(default_factory=dict)
     weights: dict[int, np.ndarray] = field(default_factory=dict)
     models: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)

@@ -59,6 +59,87 @@ class NeuronClip:
         return {"name": type(self).__name__, "limits": self.limits}
 
 
+class SharedBySource:
+    """Makes one number for each source neuron of a variable that synapses have one each of.
+
+    The slope by a shared number is the sum of those of its synapses. All of them get it, so an optimiser that treats
+    every value alike moves them alike; they have to be equal when the training begins.
+
+    Parameters
+    ----------
+    variables : list of VariableView
+        Variables of synapses, such as ``synapses.delay``, which have to be among the parameters.
+
+    Raises
+    ------
+    TypeError
+        If one does not belong to synapses.
+
+    Notes
+    -----
+    Exact: it is the gradient of a network in which the numbers are one. The event-driven solver pays for every distinct
+    time at which spikes arrive; delays that all synapses of a source share keep these times few.
+    """
+
+    def __init__(self, variables):
+        self.variables = list(variables)
+        self._sources = [_sources(variable) for variable in self.variables]
+
+    def find(self, parameters):
+        """The position of each variable among the parameters.
+
+        Raises
+        ------
+        ValueError
+            If one is not among them.
+        """
+        names = [(parameter.group.name, parameter.name) for parameter in parameters]
+        own = [(variable.group.name, variable.name) for variable in self.variables]
+        for group, name in own:
+            if (group, name) not in names:
+                raise ValueError(f"{group}.{name} is to be shared, but it is not among the parameters.")
+        self.positions = [names.index(one) for one in own]
+
+    def check(self, values):
+        """Refuse values that differ between synapses of one source.
+
+        Raises
+        ------
+        ValueError
+            If they do.
+        """
+        for variable, position, sources in zip(self.variables, self.positions, self._sources, strict=True):
+            _, first, place = np.unique(sources, return_index=True, return_inverse=True)
+            if np.any(values[position][first][place] != values[position]):
+                raise ValueError(
+                    f"{variable.group.name}.{variable.name} is to be shared by the synapses of a neuron, but differs"
+                    " between them. Give them the same."
+                )
+
+    def __call__(self, slopes):
+        """Slopes in which every synapse has the sum over those of its source."""
+        slopes = list(slopes)
+        for position, sources in zip(self.positions, self._sources, strict=True):
+            slopes[position] = np.bincount(sources, weights=slopes[position])[sources]
+        return slopes
+
+    def settings(self):
+        """The settings as plain text and numbers, for a record of the run."""
+        shared = [f"{variable.group.name}_{variable.name}" for variable in self.variables]
+        return {"name": type(self).__name__, "variables": shared}
+
+
+def _sources(variable):
+    """The source neuron of every synapse that has a value of a variable."""
+    group = variable.group
+    synapses = group if isinstance(group, Synapses) else getattr(group, "synapses", None)
+    if not isinstance(synapses, Synapses) or np.ndim(variable[:]) == 0:
+        raise TypeError(
+            "What is shared has to be a variable of synapses with a value for each, such as synapses.delay."
+        )
+    return np.asarray(synapses.i[:])
+
+
 class ActivityFloor:
     """Raises all incoming weights of neurons that hardly fire, and lowers those of neurons that fire too much.
 

@@ -19,7 +19,7 @@ from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
 from brian_qif.training.optimisers import Adam
 from brian_qif.training.progress import Progress
 from brian_qif.training.records import EpochTally, Evaluation, summarise
-from brian_qif.training.remedies import NeuronClip
+from brian_qif.training.remedies import NeuronClip, SharedBySource
 from brian_qif.training.schedules import ConstantSchedule
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Trainer:
     augmentation : callable, optional
         ``augmentation(sample, generator)`` gives the changed copy of a sample that is learned, such as
         `SpikeAugmentation`. Evaluations use the samples as they are.
+    shared : SharedBySource, optional
+        Makes values of synapses one number for each source neuron.
     namespace : dict, optional
         Values of names in the equations that no group defines; by default those around the call.
 
@@ -102,6 +104,7 @@ class Trainer:
         floor: Any = None,
         schedule: Callable | None = None,
         augmentation: Callable | None = None,
+        shared: SharedBySource | None = None,
         namespace: dict | None = None,
         level: int = 0,
     ):
@@ -122,6 +125,9 @@ class Trainer:
         floors = floor if isinstance(floor, (list, tuple)) else [floor]
         self.floors, self.augmentation = [floor for floor in floors if floor is not None], augmentation
         self._floored = [floor.find(parameters) for floor in self.floors]
+        self.shared = shared
+        if shared is not None:
+            shared.find(parameters)
         self.gradient.check_writable()
         self._labels = [f"{parameter.owner}_{parameter.name}" for parameter in self.gradient.parameters]
         self._dimensions = [parameter.dimensions for parameter in self.gradient.parameters]
@@ -130,6 +136,8 @@ class Trainer:
     def restart(self) -> None:
         """Begin anew from the values that the network has now; the history and the optimiser forget the past."""
         self.values = self.gradient.values()
+        if self.shared is not None:
+            self.shared.check(self.values)
         self.optimiser.prepare([value.shape for value in self.values], self._dimensions, self._labels)
         self.epoch = 0
         self._generator = np.random.default_rng(self.seed)
@@ -255,6 +263,7 @@ class Trainer:
                 chosen = [self.augmentation(sample, self._generator) for sample in chosen]
             result = self.batch(chosen, self.duration, values=self.values, transform=self.clip)
             slopes = [slope / len(chosen) for slope in result.slopes]
+            slopes = slopes if self.shared is None else self.shared(slopes)
             self._refuse_non_finite(result, slopes, start)
             factor = self.schedule((self.epoch + step / len(starts)) / epochs)
             values = self.optimiser.step(self.values, slopes, factor)
@@ -296,6 +305,7 @@ class Trainer:
             "augmentation": None if self.augmentation is None else repr(self.augmentation),
             "clip": None if self.clip is None else self.clip.settings(),
             "floor": [floor.settings() for floor in self.floors],
+            "shared": None if self.shared is None else self.shared.settings(),
             "parameters": self._labels,
         }
 

@@ -34,6 +34,13 @@ class TestEquations:
         assert "dI/dt = -I/tau_s" in text
         assert lif().events["spike"] == "v > v_th"
 
+    @pytest.mark.parametrize("make", [LIFGroup, QIFGroup])
+    def test_without_a_synaptic_time_constant_it_is_half_of_the_membranes(self, make):
+        group = make(2, tau_m=20 * ms)
+        assert "tau_s = tau_m/2" in str(group.user_equations)
+        group.tau_m = 6 * ms
+        assert float(group.tau_s[:]) == 0.003
+
     def test_qif_shows_both_forms(self):
         assert "dv/dt = (v*(v - 1) + I)/tau_m" in str(qif().user_equations)
         physical = qif(v_rest=-65 * mV, v_crit=-50 * mV)

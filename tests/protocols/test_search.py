@@ -5,11 +5,13 @@ import sys
 
 import pandas as pd
 import pytest
+from brian2 import prefs
 
 from brian_qif.cli import main
+from brian_qif.equations.surrogate import SHAPES
 from brian_qif.protocols.recipes import recipe_of
 from brian_qif.protocols.search import search_settings
-from brian_qif.protocols.search_space import Choice, search_space, start_of
+from brian_qif.protocols.search_space import Choice, search_space, searched_recipe, start_of
 from brian_qif.protocols.shd_training import train_on_recordings
 from brian_qif.study_plotting import draw_importance
 from tests.training.spike_files import write_pattern_file
@@ -80,10 +82,43 @@ def test_the_first_trial_is_the_models_own_recipe(searched):
 @pytest.mark.parametrize("neuron", ["lif", "qif"])
 @pytest.mark.parametrize("inputs", [70, 700])
 def test_every_recipe_lies_within_the_same_limits(neuron, inputs):
-    recipe = recipe_of(neuron, inputs=inputs)
-    for name, limits in search_space(inputs).items():
-        value = getattr(recipe, name)
-        assert value in limits.values if isinstance(limits, Choice) else limits.low <= value <= limits.high
+    for more in ({}, {"solver": "clock"}, {"solver": "clock", "surrogate": True}):
+        start = start_of(neuron, inputs, **more)
+        assert list(start) == list(search_space(inputs, **more))
+        for name, limits in search_space(inputs, **more).items():
+            value = start[name]
+            assert value in limits.values if isinstance(limits, Choice) else limits.low <= value <= limits.high
+    assert searched_recipe(neuron, inputs, start_of(neuron, inputs)) == recipe_of(neuron, inputs=inputs)
+
+
+def test_a_clock_adds_what_only_it_can_search():
+    assert set(search_space(70, "clock")) - set(search_space(70)) == {"tau_s"}
+    assert set(search_space(70, "clock", True)) - set(search_space(70, "clock")) == {"surrogate", "surrogate_slope"}
+    assert search_space(70, "clock", True)["surrogate"].values == tuple(SHAPES)
+
+
+def test_virtual_times_take_the_place_of_a_grid():
+    assert searched_recipe("qif", 70, {"virtual_times": 16}).time_step == 0
+    assert searched_recipe("qif", 70, {"virtual_times": 0}).time_step == 1e-3
+
+
+def test_a_search_with_surrogates(train, tmp_path, capsys):
+    """It says how to train with what it found, and that training takes the surrogate."""
+    before = prefs["codegen.target"]
+    prefs["codegen.target"] = "numpy"
+    clock = ["--solver", "clock", "--dt", "2"]
+    try:
+        more = ["--trials", "2", "--out", str(tmp_path / "s"), "--surrogate", "--neuron", "lif"]
+        assert main(["search", "--train", str(train), *more, *clock, *ARGUMENTS]) == 0
+        assert "--neuron lif --solver clock --device runtime --dt 2 --config" in capsys.readouterr().out
+        table = pd.read_csv(tmp_path / "s" / "trials.csv")
+        assert set(table["surrogate"]) <= set(SHAPES) and table["surrogate_slope"].nunique() == 2
+        more = ["--config", str(tmp_path / "s" / "best.json"), "--out", str(tmp_path / "t"), "--neuron", "lif"]
+        assert main(["train", "--train", str(train), "--validate", "0.2", *more, *clock, *ARGUMENTS]) == 0
+    finally:
+        prefs["codegen.target"] = before
+    settings = json.loads((tmp_path / "t" / "settings.json").read_text("utf-8"))
+    assert f"surrogate through spikes ({settings['surrogate']}, slope" in settings["solver"]
 
 
 def test_the_best_configuration_trains_to_the_same_accuracy(searched, train, tmp_path):
@@ -147,6 +182,7 @@ def test_a_training_that_diverges_counts_as_nothing(train, tmp_path, monkeypatch
         (("--epochs", "0"), "'epochs' has to be at least 1, not 0"),
         (("--heartbeat", "0"), "'heartbeat' has to be at least 1, not 0"),
         (("--seed", "-1"), "'seed' has to be at least 0, not -1"),
+        (("--surrogate",), "The event-driven solver is exact and has no surrogate; take the solver 'clock' for one"),
         (("--validate", "1.5"), "has to lie between 0 and 1, not be 1.5"),
         (("--storage", "somewhere"), "The storage 'somewhere' is no address of a database"),
         (("--storage", "sqlite:////nowhere/at/all.db"), "cannot be opened: unable to open database file"),

@@ -3,7 +3,7 @@ import pytest
 from brian2 import NeuronGroup, SpikeGeneratorGroup, Synapses, ms, mV, second, volt
 from brian2.units.fundamentalunits import DimensionMismatchError
 
-from brian_qif.training.remedies import ActivityFloor, NeuronClip
+from brian_qif.training.remedies import ActivityFloor, NeuronClip, SharedBySource
 
 
 def make_synapses(dense, unit="1"):
@@ -103,3 +103,28 @@ def test_floors_that_make_no_sense():
         ActivityFloor(synapses.w, lift=1 * mV, maximum=0.5)
     with pytest.raises(TypeError, match="variable of synapses, such as synapses.w"):
         ActivityFloor(synapses.target.I, lift=1 * volt)
+
+
+def test_what_is_shared_gets_the_sum_of_its_slopes():
+    synapses = make_synapses(False)  # from 3, 0, 2, 1, 1 as they are connected
+    shared = SharedBySource([synapses.delay])
+    shared.find([synapses.w, synapses.delay])
+    weights, delays = np.arange(5.0), np.array([1.0, 2.0, 4.0, 8.0, 16.0])
+    found = shared([weights, delays])
+    assert found[0] is weights
+    sources = np.asarray(synapses.i[:])
+    np.testing.assert_array_equal(found[1], [delays[sources == source].sum() for source in sources])
+    assert found[1][sources == 1].tolist() == [delays[sources == 1].sum()] * 2
+    shared.check([weights, sources * 1e-3])
+
+
+def test_what_cannot_be_shared():
+    synapses = make_synapses(True)
+    shared = SharedBySource([synapses.delay])
+    with pytest.raises(ValueError, match="is to be shared, but it is not among the parameters"):
+        shared.find([synapses.w])
+    shared.find([synapses.delay])
+    with pytest.raises(ValueError, match="is to be shared by the synapses of a neuron, but differs"):
+        shared.check([np.arange(12.0)])
+    with pytest.raises(TypeError, match="a variable of synapses with a value for each"):
+        SharedBySource([synapses.target.I])
