@@ -70,6 +70,8 @@ def card():
     before, step = {BACKEND + key: prefs[BACKEND + key] for key in CARD}, defaultclock.dt
     prefs.update({BACKEND + key: value for key, value in CARD.items()})
     defaultclock.dt = 0.1 * ms
+    # What one feature needed another may need again.
+    find_device(WRITTEN)._programs.clear()
     WrittenProgram.made.clear()
     yield
     prefs.update(before)
