@@ -1,4 +1,4 @@
-"""Runs the networks of a clock-driven gradient on a graphics card, as programs that brian2cuda writes and nvcc compiles.
+"""Runs the networks of a clock-driven gradient on a graphics card, by programs of brian2cuda that nvcc compiles.
 
 Its device is a descendant of that of C++ standalone mode: the same files are rewritten before every start.
 """

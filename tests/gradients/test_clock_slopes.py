@@ -46,9 +46,9 @@ def step():
     defaultclock.dt = 0.1 * ms
 
 
-def silent_gradient(equations, values, method, times=np.array([1, 3.3, 5.1, 9.4]), read=np.array([12, 17.3, 20])):
+def silent_gradient(equations, values, method, times=(1, 3.3, 5.1, 9.4), read=(12, 17.3, 20)):
     generator = np.random.default_rng(0)
-    stimulus = SpikeGeneratorGroup(3, [0, 1, 2, 0], times * ms)
+    stimulus = SpikeGeneratorGroup(3, [0, 1, 2, 0], list(times) * ms)
     neurons = NeuronGroup(2, equations, method=method, namespace={})
     for name, value in values.items():
         setattr(neurons, name, value)
@@ -56,7 +56,7 @@ def silent_gradient(equations, values, method, times=np.array([1, 3.3, 5.1, 9.4]
     synapses = Synapses(stimulus, neurons, "strength : 1", on_pre="g_post += strength", delay=1 * ms)
     synapses.connect()
     synapses.strength = generator.uniform(0.1, 0.3, 6)
-    loss = StateLoss(neurons, "v", read * ms, function=lambda x: (np.sum(x**3), 3 * x**2))
+    loss = StateLoss(neurons, "v", list(read) * ms, function=lambda x: (np.sum(x**3), 3 * x**2))
     used = [name for name in CONSTANTS if name in neurons.user_equations.identifiers]
     parameters = [synapses.strength, neurons.v, *(getattr(neurons, name) for name in values)]
     parameters += [(neurons, name) for name in used]
@@ -87,7 +87,10 @@ def value_of_code(code, names, values, times, read):
     """The loss of `silent_gradient` from Brian2's own statements, run as Python, for real or complex numbers."""
     known = {"exp": np.exp, "dt": 5e-4} | dict(zip(names[1:], values[1:], strict=True))
     known |= {name: np.zeros(2) for name in ("g", "w") if name not in known}
-    weights, arrivals = values[0].reshape(3, 2), {int(t / 0.5) + 2: unit for t, unit in zip(times, (0, 1, 2, 0))}
+    weights, arrivals = (
+        values[0].reshape(3, 2),
+        {int(t / 0.5) + 2: unit for t, unit in zip(times, (0, 1, 2, 0), strict=True)},
+    )
     kept = [known["v"]]
     for step in range(40):
         exec(code, known)
@@ -100,7 +103,7 @@ def value_of_code(code, names, values, times, read):
 @pytest.mark.parametrize("model, method", SILENT_CASES)
 def test_between_spikes_slopes_are_the_exact_derivative_of_brian2s_statements(model, method):
     """A complex step has no rounding error of a difference: Brian2's code is run with imaginary parts of 1e-30."""
-    times, read = np.array([1, 3.5, 5, 9.5]), np.array([12, 17.5, 20])
+    times, read = (1, 3.5, 5, 9.5), (12, 17.5, 20)
     gradient = silent_gradient(*model, method, times, read)
     group = next(item for item in gradient.network.objects if isinstance(item, NeuronGroup))
     names = [name for name in CONSTANTS if name in group.user_equations.identifiers]
