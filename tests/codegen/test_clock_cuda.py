@@ -135,7 +135,7 @@ def test_nvcc_compiles_both_programs(card, tmp_path):
     missing = nvcc_with_curand(tmp_path)
     if missing is not None:
         pytest.skip(missing)
-    compute(FEATURES["a delay per synapse"](WRITTEN))
+    compute(FEATURES["loops with one delay per Synapses"](WRITTEN))
     assert len(WrittenProgram.made) == 2
     for program in WrittenProgram.made:
         done = subprocess.run(["make", "-j2"], cwd=program.directory, capture_output=True, text=True)
