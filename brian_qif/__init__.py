@@ -9,7 +9,8 @@ from brian_qif._shadow import refuse_shadowed_import
 refuse_shadowed_import(Path(__file__).parent)
 
 import brian_qif.codegen.backend  # registers the backend "cpp"
-import brian_qif.codegen.clock_genn  # registers the devices of the clock-driven solver
+import brian_qif.codegen.clock_cuda  # registers the devices of the clock-driven solver
+import brian_qif.codegen.clock_genn
 import brian_qif.codegen.clock_standalone
 import brian_qif.preferences  # noqa: F401  (registers the preferences)
 from brian_qif._version import __version__

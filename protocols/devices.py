@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import re
-import shutil
 import subprocess
 import sysconfig
 import tempfile
@@ -17,6 +14,13 @@ import brian2
 
 from brian_qif import __version__
 from brian_qif.codegen.compiler import CompilerError, find_compiler
+from brian_qif.codegen.cuda_installation import (
+    GET_BRIAN2CUDA,
+    GET_NVCC,
+    graphics_cards,
+    nvcc_path,
+    nvcc_version,
+)
 from brian_qif.codegen.genn_installation import GET_BRIAN2GENN, GET_GENN, genn_path, genn_version, installed_version
 from brian_qif.solvers.clock_tasks import find_device
 
@@ -34,7 +38,7 @@ class Finding:
 
 def find_parts() -> list[Finding]:
     """What is there of all that the solvers can make use of."""
-    return [compiler(), openmp(), cython(), brian2genn(), genn(), cuda(), brian2cuda()]
+    return [compiler(), openmp(), cython(), brian2genn(), genn(), cuda(), brian2cuda(), graphics_card()]
 
 
 def compiler() -> Finding:
@@ -91,26 +95,30 @@ def genn() -> Finding:
 
 
 def cuda() -> Finding:
-    """NVIDIA's compiler, on the path or in the folder of CUDA."""
-    folders = [os.environ[name] for name in ("CUDA_PATH", "CUDA_HOME") if os.environ.get(name)]
-    path = shutil.which("nvcc") or next(filter(None, (shutil.which("nvcc", path=f"{x}/bin") for x in folders)), None)
+    """NVIDIA's compiler."""
+    path = nvcc_path()
     if path is None:
-        return Finding("CUDA", False, "no nvcc; install NVIDIA's CUDA toolkit. No solver here uses it yet")
-    version = re.search(r"release ([\d.]+)", _output([path, "--version"]))
-    return Finding("CUDA", True, f"{version[1] if version else 'unknown version'} ({path}); no solver here uses it yet")
+        return Finding("CUDA", False, f"no nvcc; {GET_NVCC}")
+    return Finding("CUDA", True, f"{nvcc_version(path) or 'unknown version'} ({path})")
 
 
 def brian2cuda() -> Finding:
     """The bridge from Brian2 to CUDA."""
     version = installed_version("brian2cuda")
-    detail = version or "not installed (pip install brian2cuda)"
-    return Finding("brian2cuda", version is not None, f"{detail}; no solver here uses it yet")
+    return Finding("brian2cuda", version is not None, version or GET_BRIAN2CUDA)
+
+
+def graphics_card() -> Finding:
+    """NVIDIA's cards, which brian2cuda runs programs on."""
+    cards = graphics_cards()
+    return Finding("NVIDIA's graphics cards", bool(cards), ", ".join(cards) or "none (asked nvidia-smi)")
 
 
 def find_solvers(parts: list[Finding]) -> list[Finding]:
     """Which solvers work with these parts, and why others do not."""
     there = {part.name: part.found for part in parts}
-    compiles, missing = there["C++ compiler"], find_device("genn").missing()
+    compiles = there["C++ compiler"]
+    missing, no_card = (find_device(name).missing() for name in ("genn", "cuda_standalone"))
     needs = "needs the C++ compiler"
     return [
         Finding("EventSolver(), reference in NumPy", True, ""),
@@ -120,11 +128,12 @@ def find_solvers(parts: list[Finding]) -> list[Finding]:
         _solver("ClockSolver('cpp_standalone')", compiles, needs),
         _solver("ClockSolver('cpp_standalone'), with OpenMP", there["OpenMP"], "needs OpenMP"),
         _solver("ClockSolver('genn'), on the processor", missing is None, missing),
+        _solver("ClockSolver('cuda_standalone')", no_card is None, no_card, "its programs never ran on a card so far"),
     ]
 
 
-def _solver(name: str, works: bool, otherwise: str) -> Finding:
-    return Finding(name, works, "" if works else otherwise)
+def _solver(name: str, works: bool, otherwise: str, but: str = "") -> Finding:
+    return Finding(name, works, but if works else otherwise)
 
 
 def _output(command: list[str]) -> str:

@@ -310,7 +310,8 @@ def add_solver_arguments(parser):
         "--device",
         default="runtime",
         metavar="NAME",
-        help="Brian2 device of the clock-driven solver: runtime, cpp_standalone or genn (default: %(default)s)",
+        help="Brian2 device of the clock-driven solver: runtime, cpp_standalone, genn or cuda_standalone (default:"
+        " %(default)s)",
     )
     parser.add_argument(
         "--dt",

@@ -54,7 +54,7 @@ DEFERRED = {
     "protocols": {"distributed", "elephant", "neo", "quantities", "pyspike"},
     "trajectory_plotting": {"matplotlib"},
     "training": {"brian_qif.solvers.simulation"},
-    "codegen": {"brian2genn"},
+    "codegen": {"brian2genn", "brian2cuda"},
 }
 # Checks of what users give, which no part can do without.
 EVERYWHERE = {"arguments"}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
-from brian2 import second
+from brian2 import Clock, second
 from brian2.devices.device import get_device
 from brian2.synapses.spikequeue import SpikeQueue as NumpyQueue
 
 from brian_qif.codegen.clock_forward import ClockObjects, forward_objects
 from brian_qif.codegen.clock_reverse import reverse_objects
 from brian_qif.plan.network_plan import NetworkPlan
-from brian_qif.solvers.clock_tasks import Layout, Task, Values, register_device
+from brian_qif.solvers.clock_tasks import Layout, Task, Values, register_device, step_length
 
 
 class RuntimeProgram:
@@ -86,14 +87,23 @@ class Runtime:
         """What stands in the way of a plan."""
         return None
 
+    def clock(self, plan: NetworkPlan) -> Clock:
+        """The clock of a network that is being made."""
+        return Clock(dt=step_length(plan) * second, name="qif_clock*")
+
     def forward(self, plan: NetworkPlan, layout: Layout, key: str, values: Values):
         """Run the forward network; what it left can be read from the program until it is run again."""
-        return self._run(("forward", key, layout), lambda: forward_objects(plan, layout), values, layout.steps)
+        build = partial(self._built, forward_objects, plan, layout)
+        return self._run(("forward", key, layout), build, values, layout.steps)
 
     def reverse(self, plan: NetworkPlan, layout: Layout, task: Task, key: str, values: Values):
         """Run the reverse network."""
         steps = layout.steps + task.extra + 1
-        return self._run(("reverse", key, layout, task), lambda: reverse_objects(plan, layout, task), values, steps)
+        build = partial(self._built, reverse_objects, plan, layout, task)
+        return self._run(("reverse", key, layout, task), build, values, steps)
+
+    def _built(self, build: Callable[..., ClockObjects], plan: NetworkPlan, *shape) -> ClockObjects:
+        return build(plan, *shape, self.clock(plan))
 
     def _run(self, key, build, values: Values, steps: int):
         if key not in self._programs:

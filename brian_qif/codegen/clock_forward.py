@@ -46,11 +46,9 @@ class ClockObjects:
     namespace: dict = field(default_factory=dict)
 
 
-def forward_objects(plan: NetworkPlan, layout: Layout) -> ClockObjects:
+def forward_objects(plan: NetworkPlan, layout: Layout, clock: Clock) -> ClockObjects:
     """The network of a plan; states are kept at the beginning of every step."""
-    dt = step_length(plan)
-    clock = Clock(dt=dt * second, name="qif_clock*")
-    made, groups = ClockObjects(Network(), layout.steps * dt), []
+    made, groups = ClockObjects(Network(), layout.steps * step_length(plan)), []
     for k, node in enumerate(plan.nodes):
         if isinstance(node, SourceNode):
             group = SpikeGeneratorGroup(

@@ -6,10 +6,11 @@ import io
 import logging
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 
 import numpy as np
 import sympy
-from brian2 import Clock, second
+from brian2 import second
 from brian2.devices.device import all_devices, get_device
 
 from brian_qif.codegen.clock_forward import ClockObjects
@@ -122,21 +123,18 @@ class GennShaped:
                 "into segments: raise the preference, or take ClockSolver(device='cpp_standalone')."
             )
         program = self._run(
-            ("forward", key, layout), lambda: forward_network(plan, layout, self._clock(plan)), values, layout.steps + 1
+            ("forward", key, layout), partial(self._built, forward_network, plan, layout), values, layout.steps + 1
         )
         return ForwardRun(program, layout.steps, step_length(plan))
 
     def reverse(self, plan: NetworkPlan, layout: Layout, task: Task, key: str, values: Values):
         program = self._run(
             ("reverse", key, layout, task),
-            lambda: reverse_network(plan, layout, task, self._clock(plan)),
+            partial(self._built, reverse_network, plan, layout, task),
             self._replayed(plan, task, values),
             layout.steps + 1,
         )
         return ReverseRun(program, plan, layout)
-
-    def _clock(self, plan: NetworkPlan):
-        return Clock(dt=step_length(plan) * second, name="qif_clock*")
 
     @staticmethod
     def _replayed(plan: NetworkPlan, task: Task, values: Values) -> Values:
@@ -215,7 +213,7 @@ class Genn(GennShaped, Standalone):
     def missing(self) -> str | None:
         return what_is_missing()
 
-    def _clock(self, plan: NetworkPlan):
+    def clock(self, plan: NetworkPlan):
         # GeNN has one clock, that of this name.
         clock = get_device().defaultclock
         clock.dt = step_length(plan) * second

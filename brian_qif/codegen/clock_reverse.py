@@ -55,9 +55,8 @@ def loaded(plan: NetworkPlan, k: int, task: Task) -> list[str]:
     return names
 
 
-def reverse_objects(plan: NetworkPlan, layout: Layout, task: Task) -> ClockObjects:
+def reverse_objects(plan: NetworkPlan, layout: Layout, task: Task, clock: Clock) -> ClockObjects:
     """The reverse network of a plan."""
-    clock = Clock(dt=step_length(plan) * second, name="qif_clock*")
     made = ClockObjects(Network(), (layout.steps + task.extra + 1) * step_length(plan))
     groups = {}
     for k, node in enumerate(plan.nodes):

@@ -156,7 +156,8 @@ def check_smooth(what: str, expression: sympy.Expr, functions: Iterable[str] = S
     """Refuse what depends on the clock, by the names ``clock``, or contains other functions than the smooth ones."""
     clock = {symbol.name for symbol in expression.free_symbols} & clock
     if clock:
-        raise UnsupportedModelError(f"{what} depends on {', '.join(sorted(clock))}.")
+        instead = "; a state that runs with the time can take its place: dnow/dt = 1 : second" if "t" in clock else ""
+        raise UnsupportedModelError(f"{what} depends on {', '.join(sorted(clock))}{instead}.")
     for part in sympy.preorder_traversal(expression):
         kinked = isinstance(part, (BooleanAtom, BooleanFunction, Relational, sympy.Mod))
         if kinked or (isinstance(part, sympy.Function) and part.func.__name__ not in functions):

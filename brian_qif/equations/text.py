@@ -40,7 +40,10 @@ def right_hand_sides(equations: Equations) -> dict[str, sympy.Expr]:
         For noise, and where there is no differential equation.
     """
     if equations.is_stochastic:
-        raise UnsupportedModelError("The equations contain noise (xi); the solvers are deterministic.")
+        raise UnsupportedModelError(
+            "The equations contain noise (xi); the solvers are deterministic. Spikes of a SpikeGeneratorGroup that are "
+            "drawn before can take its place."
+        )
     rates = {
         name: parsed(str(expression))
         for name, expression in equations.get_substituted_expressions()

@@ -107,7 +107,8 @@ def _pathways(synapses: Synapses):
         names = ", ".join(f"'{part.objname}'" for part in synapses._pathways)
         raise NotImplementedError(
             f"'{synapses.name}' has the pathways {names}, which share the state of its synapses; ClockSolver takes one "
-            "on_pre and at most one on_post."
+            "on_pre and at most one on_post. Pathways with the same delay can be written as one, with all their "
+            "statements; one that only adds a weight to the neurons can be a Synapses of its own."
         )
     (before,), behind = parts["pre"], next(iter(parts["post"]), None)
     if behind is not None:

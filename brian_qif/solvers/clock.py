@@ -23,9 +23,10 @@ class ClockSolver(NetworkSolver):
     Parameters
     ----------
     device : str
-        Where both passes run: "runtime" (Brian2's code generation target, as the preferences have it) or
-        "cpp_standalone" (programs that are built once and run often), or "genn" (the same for GeNN, on the processor;
-        for networks with one delay per `Synapses`, see docs/devices.md).
+        Where both passes run: "runtime" (Brian2's code generation target, as the preferences have it),
+        "cpp_standalone" (programs that are built once and run often), "genn" (the same for GeNN, on the processor;
+        for networks with one delay per `Synapses`, see docs/devices.md) or "cuda_standalone" (the same for brian2cuda;
+        its programs have never run on a card so far).
     dt : `brian2.Quantity`, optional
         The step; by default that of the groups' clock.
 

@@ -68,15 +68,15 @@ class Piece:
 def solve_nodes(rates: Callable, before: np.ndarray, length: float, size: np.ndarray):
     """States and rates at the nodes and the number of fixed-point iterations, or None where they do not converge.
 
-    ``size`` is what errors are measured against, per state variable and neuron.
+    ``size`` is what errors are measured against, per state variable and neuron, where the nodes are not larger.
     """
-    start, scale = before[:, None, :], 1 / size[:, None, :]
+    start = before[:, None, :]
     nodes = np.repeat(start, NODES, axis=1)
     previous = np.inf
     for iteration in range(MOST_ITERATIONS):
         slope = rates(nodes)
         moved = start + length * (INTEGRALS @ slope)
-        change = (np.abs(moved - nodes) * scale).max()
+        change = (np.abs(moved - nodes) / size_with(size, moved)[:, None, :]).max()
         nodes = moved
         if not np.isfinite(change) or (iteration == EARLY and change > HOPELESS):
             return None
@@ -84,6 +84,11 @@ def solve_nodes(rates: Callable, before: np.ndarray, length: float, size: np.nda
             return nodes, slope, iteration
         previous = change
     return None
+
+
+def size_with(size: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """The size of states also where they start at zero and something else sets them moving."""
+    return np.maximum(size, np.max(np.abs(nodes), axis=1))
 
 
 def highest(values: np.ndarray) -> np.ndarray:

@@ -162,7 +162,7 @@ class NumericNeurons:
         if solved is None:
             return None
         nodes, slope, iterations = solved
-        left_out = length * collocation.highest(slope) / size
+        left_out = length * collocation.highest(slope) / collocation.size_with(size, nodes)
         event = None
         if self.node.spikes:
             values = self.event(nodes)

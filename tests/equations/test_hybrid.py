@@ -48,9 +48,14 @@ SMOOTH = "exp, expm1, log, log1p, log10, sqrt, sin, cos, tan, sinh, cosh, tanh, 
 REFUSALS = {
     "noise": (
         ("dv/dt = -v/tau + xi*tau**-0.5 : 1", "v > 1", "v = 0"),
-        "The equations contain noise (xi); the solvers are deterministic.",
+        "The equations contain noise (xi); the solvers are deterministic. Spikes of a SpikeGeneratorGroup that are "
+        "drawn before can take its place.",
     ),
-    "time": (("dv/dt = sin(t/tau)/tau : 1", "v > 1", "v = 0"), "dv/dt = sin(t/tau)/tau depends on t."),
+    "time": (
+        ("dv/dt = sin(t/tau)/tau : 1", "v > 1", "v = 0"),
+        "dv/dt = sin(t/tau)/tau depends on t; a state that runs with the time can take its place: dnow/dt = 1 : "
+        "second.",
+    ),
     "kink": (
         ("dv/dt = abs(v)/tau : 1", "v > 1", "v = 0"),
         f"dv/dt = Abs(v)/tau contains Abs(v), which is not known to be smooth; the functions that are: {SMOOTH}",

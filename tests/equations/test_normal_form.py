@@ -66,7 +66,8 @@ def test_without_threshold_it_is_leaky():
         ),
         (
             "dv/dt = (-v + I)/tau_m + xi*tau_m**-0.5 : 1" + CURRENT,
-            "The equations contain noise (xi); the solvers are deterministic.",
+            "The equations contain noise (xi); the solvers are deterministic. Spikes of a SpikeGeneratorGroup that are "
+            "drawn before can take its place.",
         ),
         ("dv/dt = (-v + I + sin(t/tau_m))/tau_m : 1" + CURRENT, "The term sin(t/tau_m)/tau_m of dv/dt depends on t."),
         ("dv/dt = -v/tau_m : 1" + CURRENT, "dv/dt = -v/tau_m has no term proportional to 'I'."),

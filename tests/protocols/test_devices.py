@@ -5,7 +5,7 @@ import json
 import pytest
 
 from brian_qif.cli import main
-from brian_qif.codegen import genn_installation
+from brian_qif.codegen import cuda_installation, genn_installation
 from brian_qif.codegen.compiler import CompilerError, find_compiler
 from brian_qif.protocols import devices
 from brian_qif.solvers.clock_tasks import find_device
@@ -22,7 +22,7 @@ def bare(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("CXX", "GENN_PATH", "CUDA_PATH", "CUDA_HOME"):
         monkeypatch.delenv(name, raising=False)
-    for module in (devices, genn_installation):
+    for module in (devices, genn_installation, cuda_installation):
         monkeypatch.setattr(module, "installed_version", lambda package: None)
     return tmp_path
 
@@ -38,7 +38,7 @@ def by_name(findings):
 
 def test_a_bare_machine_has_the_reference_and_runtime(bare, capsys):
     told = json.loads(shown(capsys, "--json"))
-    assert [part["found"] for part in told["parts"]] == [False] * 7
+    assert [part["found"] for part in told["parts"]] == [False] * 8
     parts, solvers = by_name(told["parts"]), by_name(told["solvers"])
     assert parts["C++ compiler"]["detail"].startswith("No C++ compiler was found (looked for g++, c++, clang++)")
     assert parts["Cython"]["detail"] == "pip install cython"
@@ -49,6 +49,9 @@ def test_a_bare_machine_has_the_reference_and_runtime(bare, capsys):
     ]
     assert solvers["ClockSolver('runtime'), target cython"]["detail"] == "needs the C++ compiler and Cython"
     assert solvers["ClockSolver('genn'), on the processor"]["detail"] == find_device("genn").missing()
+    assert solvers["ClockSolver('cuda_standalone')"]["detail"] == find_device("cuda_standalone").missing()
+    assert parts["brian2cuda"]["detail"] == cuda_installation.GET_BRIAN2CUDA
+    assert parts["NVIDIA's graphics cards"]["detail"] == "none (asked nvidia-smi)"
 
 
 def test_programs_are_asked_for_their_versions(bare, capsys):
@@ -63,7 +66,7 @@ def test_programs_are_asked_for_their_versions(bare, capsys):
     # It compiles nothing, so there is no OpenMP.
     assert not parts["OpenMP"]["found"]
     assert parts["OpenMP"]["detail"].startswith(f"a test program failed with '{bare / 'g++'} -fopenmp'")
-    assert parts["CUDA"]["detail"] == f"12.6 ({bare / 'nvcc'}); no solver here uses it yet"
+    assert parts["CUDA"]["detail"] == f"12.6 ({bare / 'nvcc'})"
 
 
 def test_a_folder_without_genn_is_said_so(bare, capsys, monkeypatch):

@@ -150,7 +150,10 @@ def network_of(equations="dv/dt = -v/tau : 1", synapses=None, stimulus_dt=None, 
 REFUSED = {
     "noise": (dict(equations="dv/dt = -v/tau + xi*tau**-0.5 : 1"), "The equations contain noise (xi)"),
     "random numbers": (dict(equations="dv/dt = (rand() - v)/tau : 1"), "rand"),
-    "time": (dict(equations="dv/dt = (sin(t/tau) - v)/tau : 1"), "depends on t"),
+    "time": (
+        dict(equations="dv/dt = (sin(t/tau) - v)/tau : 1"),
+        "depends on t; a state that runs with the time can take its place: dnow/dt = 1 : second",
+    ),
     "a kink": (dict(equations="dv/dt = (abs(v) - v)/tau : 1"), "which is not known to be smooth"),
     "two conditions": (dict(threshold="v > 1 and v < 2"), "is not one comparison"),
     "a held variable and a condition": (
@@ -163,6 +166,15 @@ REFUSED = {
     ),
     "a step within the step": (dict(method="gsl"), "takes steps of its own"),
 }
+
+
+def test_a_state_can_run_with_the_time():
+    equations = "dv/dt = (sin(now/tau) - v)/tau : 1\ndnow/dt = 1 : second"
+    network = network_of(equations, {"model": "w : 1", "on_pre": "v_post += 0*w"}, method="rk4")
+    group = next(item for item in network.objects if isinstance(item, NeuronGroup))
+    v = np.asarray(ClockSolver().simulate(network, 20 * ms).state(group, "v", 20 * ms))
+    # v' = sin(x) - v from zero.
+    assert v == pytest.approx((np.sin(2) - np.cos(2) + np.exp(-2)) / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -36,6 +36,12 @@ def test_a_pendulum_keeps_its_state_to_rounding_over_a_long_silence():
     np.testing.assert_allclose(y**2 / 2 - np.cos(v), -np.cos(0.3), rtol=1e-13, atol=0)
 
 
+def test_a_state_that_others_set_moving_may_start_at_zero():
+    neurons = NeuronGroup(1, "dv/dt = 1/ms : 1\ndu/dt = v/ms : 1", method="euler", name="own")
+    trajectory = NUMERIC.simulate(Network(neurons), 3 * ms)
+    np.testing.assert_allclose(trajectory.state(neurons, "u", 3 * ms), 4.5, rtol=1e-14, atol=0)
+
+
 def test_a_crossing_between_two_events_is_not_missed():
     # v = 1.001 sin(t/ms) is above 1 for 0.09 ms only, within one step of 3 ms.
     neurons = group("dv/dt = y/ms : 1\ndy/dt = -v/ms : 1", reset="v = 0; y = 0", v=0, y=1.001)
