@@ -11,9 +11,9 @@ target is moved beyond the end, and the spike leaves as it came.
 *A recurrent network.* Ten neurons, driven by Poisson spikes, hear one another without delays. The weights between them
 and their initial states are learned, so that two of them spike at given times and not in between.
 
-What differs from the paper: `brian_qif` has pseudospikes for networks without feedback only, so the recurrent network is
-simulated for half a trial longer, under the same drive, and spikes beyond its end are ordinary ones. Adam
-takes the steps in both tasks; removal is shown for one neuron; numbers of inputs, rates and targets are ours.
+What differs from the paper: `brian_qif` has pseudospikes for networks without feedback only. So the recurrent network
+is simulated for half a trial longer, under the same drive, and spikes beyond its end are ordinary ones. Adam takes the
+steps in both tasks; removal is shown for one neuron; numbers of inputs, rates and targets are ours.
 
     python docs/examples/Klos_2023.py --out FOLDER
 """
@@ -120,8 +120,8 @@ def trial_of_one(network, neuron, learned, times):
 class RelativeDistance:
     """The mean squared distance of spikes from their targets, each over its time (plus 20 ms), and its slopes.
 
-    A spike after the last target costs while it is within the trial. A spike that is missing counts as one at the end
-    of the simulation, without slope.
+    A spike after the last target costs until it is a tenth of the trial beyond its end. A spike that is missing counts
+    as one at the end of the simulation, without slope.
     """
 
     def __init__(self):
@@ -132,7 +132,7 @@ class RelativeDistance:
         self.seen.append([t[i == neuron] / 1e-3 for neuron in range(len(TARGETS))])
         count = sum(len(goals) for goals in TARGETS)
         for neuron, goals in enumerate(TARGETS):
-            wanted = np.append(goals, END)
+            wanted = np.append(goals, 1.1 * END)
             own = np.flatnonzero(i == neuron)[: len(wanted)]
             spikes = np.append(t[own] / 1e-3, np.full(len(wanted) - len(own), LONGER / ms))
             distance = (spikes - wanted) / (wanted + 20)
@@ -210,14 +210,15 @@ def draw_trial(panel, title, stage, targets, background):
     panel.vlines(background, -4.6, -3.9, color="0.65", linewidth=1)
     panel.vlines(inputs, -4.6, -3.3, color=INPUT, linewidth=2.4)
     panel.set(xlim=(0, END), ylim=(-4.6, 4), yticks=[-4, 0, 4], ylabel="Voltage")
-    panel.set_title(title, loc="left", fontsize=9)
+    panel.set_title(title, loc="left", fontsize=9, y=1.08)
 
 
 def draw_course_of_one(panel, one):
     """Spike times, learned input times and targets, step by step."""
     spikes, steps = one["spikes"], len(one["spikes"])
     half = steps // 2
-    shade_beyond(panel, 145)
+    panel.axhspan(END, 145, color="0.91", linewidth=0)
+    panel.text(steps, 142, "beyond the end of the trial ", ha="right", va="top", color="0.4", fontsize=8)
     for number, spike in enumerate(spikes.T):
         panel.plot(spike, color=SPIKE, linewidth=1.8, label="spikes" if number == 0 else None)
         for start, goal in ((0, ADDED[number]), (half, REMOVED[number])):
@@ -244,12 +245,12 @@ def draw_raster(panel, title, times, neurons):
 def draw_course_of_network(panel, spikes):
     """Spike times of the first neuron, step by step."""
     steps = len(spikes)
-    shade_beyond(panel, 150)
+    panel.axhspan(END, LONGER / ms, color="0.91", linewidth=0)
     times = np.concatenate([trial[0] for trial in spikes])
     counts = [len(trial[0]) for trial in spikes]
     panel.plot(np.repeat(np.arange(steps) + 1, counts), times, ".", color=SPIKE, markersize=1.6, rasterized=True)
     panel.hlines(TARGETS[0], 1, steps, color=TARGET, linestyle=":", linewidth=1.6)
-    panel.set(xscale="log", xlim=(1, steps), ylim=(0, 150), ylabel="Spikes of\nneuron 0 (ms)")
+    panel.set(xscale="log", xlim=(1, steps), ylim=(0, LONGER / ms), ylabel="Spikes of\nneuron 0 (ms)")
     panel.tick_params(labelbottom=False)
 
 
@@ -264,22 +265,13 @@ def draw_loss(panel, loss, label):
         panel.set(xscale="log", xlabel="Steps + 1")
 
 
-def shade_beyond(panel, top):
-    """What lies beyond the end of the trial."""
-    panel.axhspan(END, top, color="0.91", linewidth=0)
-    place = {"ha": "left", "va": "top", "transform": panel.get_yaxis_transform()}
-    panel.text(0.02, top - 3, "beyond the end of the trial", color="0.4", fontsize=8, **place)
-
-
 def main():
     """Learn, draw, and print what was reached."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default=".", help="folder for Klos_2023.png (default: this one)")
     parser.add_argument("--seed", type=int, default=0, help="of inputs and initial weights (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=2000, help="of the recurrent network (default: %(default)s)")
-    parser.add_argument(
-        "--steps-one", type=int, default=400, help="of one neuron, each half (default: %(default)s)"
-    )
+    parser.add_argument("--steps-one", type=int, default=400, help="of one neuron, each half (default: %(default)s)")
     given = parser.parse_args()
     started = time.process_time()
     one = learn_one_neuron(given.steps_one, given.seed)

@@ -7,8 +7,8 @@ Phys. Rev. X 2, 041007 (2012).
 Networks of theta neurons (QIF) are chaotic: the smallest perturbation grows exponentially. Networks of LIF neurons of
 the same wiring are stable against small perturbations; those beyond a small size, the radius of a flux tube, make
 trials part at once. In a sparse inhibitory network of each model one spike is heard later, by a nanosecond to ten
-milliseconds, and the distance of the states from those of the unchanged trial is followed. The largest Lyapunov exponent
-is read off the exact gradient: how fast the slope of a late state by the initial voltages grows with its time.
+milliseconds, and the distance of the states from those of the unchanged trial is followed. The largest Lyapunov
+exponent is read off the exact gradient: how fast the slope of a late state by the initial voltages grows with its time.
 
 What differs from the papers: synaptic currents that decay instead of pulses, a frozen Poisson input instead of a
 constant drive, 200 neurons, and a perturbed spike instead of a perturbed state.
@@ -74,7 +74,7 @@ def sensitivities(neuron, duration, seed):
 def draw(found, path):
     """Courses of the distance above; shares that diverged and the slopes' growth below."""
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-    figure = plt.figure(figsize=(9, 6.4), layout="constrained", dpi=110)
+    figure = plt.figure(figsize=(9, 6.4), layout="constrained", dpi=90)
     panels = figure.subplot_mosaic([["lif", "qif"], ["share", "slope"]])
     for letter, panel in zip("abcd", panels.values(), strict=True):
         panel.set_title(letter, loc="left", fontweight="bold", x=-0.12)
@@ -104,7 +104,7 @@ def draw_courses(panel, neuron, courses):
     """The median distance over the time since the perturbation, with its quartiles, a colour per size."""
     colours = size_colours()
     for size in SHOWN:
-        own = courses[np.isclose(courses["size"], size, rtol=1e-6) & (courses["median"] > 0)]
+        own = courses[np.isclose(courses["size"], size, atol=0) & (courses["median"] > 0)]
         colour = colours.to_rgba(np.log10(size))
         panel.fill_between(own["lag"], own["lower_quartile"], own["upper_quartile"], color=colour, alpha=0.15, lw=0)
         panel.plot(own["lag"], own["median"], color=colour, linewidth=1.5)
