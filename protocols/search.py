@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from brian_qif.protocols.checks import refuse_below
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
 from brian_qif.protocols.networks import NEURONS
 from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
@@ -88,12 +89,10 @@ def search_settings(
     """
     numbers = {"trials": trials, "epochs": epochs, "hidden": hidden, "heartbeat": heartbeat}
     for name, value in {**numbers, "inputs": inputs, "threads": threads}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"'{name}' has to be at least 1, not {value}.")
+        refuse_below(1, name, value, optional=name in ("inputs", "threads"))
     if split not in SPLITS:
         raise ValueError(f"Data are split by {' or '.join(SPLITS)}, not by {split!r}.")
-    if seed < 0:
-        raise ValueError(f"'seed' has to be at least 0, not {seed}.")
+    refuse_below(0, "seed", seed)
     recipe_of(neuron)
     search_study, search_report = _optuna_parts()
     train, _ = chosen_files(train, validate=validate)

@@ -114,7 +114,9 @@ def draw_courses(panel, neuron, courses):
 
 def draw_share(panel, neuron, table, radius):
     """The share of trials that diverged, by size of the perturbation."""
-    panel.plot(table["size"], table["diverged"].astype(float), "o-", color=COLOUR[neuron], markersize=3.5, label=neuron.upper())
+    panel.plot(
+        table["size"], table["diverged"].astype(float), "o-", color=COLOUR[neuron], markersize=3.5, label=neuron.upper()
+    )
     if radius is not None:
         panel.axvline(radius, color=COLOUR[neuron], linestyle=":", linewidth=1.5)
         panel.text(radius / 1.4, 0.62, f"flux tube\n{radius:.1e} s", ha="right", color=COLOUR[neuron], fontsize=8.5)
