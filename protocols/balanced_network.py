@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from brian2 import Network, SpikeGeneratorGroup, Synapses, ms, second
 
+from brian_qif.protocols.checks import refuse_below, refuse_unless_finite, refuse_unless_positive, refuse_unless_whole
 from brian_qif.protocols.networks import NEURONS
+from brian_qif.solvers.simulation import duration_in_seconds
 
 
 def build_balanced_network(
@@ -36,8 +38,10 @@ def build_balanced_network(
 
     Raises
     ------
+    TypeError
+        If a number is none.
     ValueError
-        If there is no such model, or a neuron would hear more neurons than there are.
+        If there is no such model, a neuron would hear more neurons than there are, or a number is out of its range.
 
     References
     ----------
@@ -46,11 +50,18 @@ def build_balanced_network(
     """
     if neuron not in NEURONS:
         raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(NEURONS)}.")
+    refuse_below(2, "size", size)
+    refuse_unless_whole("degree", degree)
+    refuse_below(0, "seed", seed)
+    seconds = duration_in_seconds(duration)
+    refuse_unless_positive("The rate has", rate, " Hz")
+    for name, weight in (("excitation", excitation), ("inhibition", inhibition)):
+        refuse_unless_finite(f"'{name}' has", weight)
     if not 1 <= degree < size:
         raise ValueError(f"Each of {size} neurons can hear 1 to {size - 1} others, not {degree}.")
     generator = np.random.default_rng(seed)
-    count = generator.poisson(rate * float(duration) * size)
-    times = np.sort(generator.uniform(0, float(duration), count))
+    count = generator.poisson(rate * seconds * size)
+    times = np.sort(generator.uniform(0, seconds, count))
     sources = SpikeGeneratorGroup(size, generator.integers(size, size=count), times * second, name="sources")
     neurons = NEURONS[neuron](size, tau_m=10 * ms, tau_s=5 * ms, name="neurons")
     drive = Synapses(sources, neurons, "w : 1", on_pre="I_post += w", name="drive")

@@ -12,6 +12,7 @@ import numpy as np
 from brian_qif import EventSolver
 from brian_qif.data.embedded import embedded_files
 from brian_qif.gradients.spike_gradient import SpikeGradient
+from brian_qif.protocols.checks import refuse_unless_whole, several
 from brian_qif.protocols.directions import random_direction
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.run_folder import fingerprint
@@ -290,12 +291,15 @@ def _labels(all_settings):
 def _chosen(there, samples, pick, seed, file):
     """The numbers of the samples, ascending."""
     if pick is not None:
+        for number in several("pick", pick, "numbers of samples"):
+            refuse_unless_whole("pick", number)
         wrong = [number for number in pick if not 0 <= number < there]
-        if wrong or len(set(pick)) != len(pick):
+        if wrong or not len(pick) or len(set(pick)) != len(pick):
             raise ValueError(f"Samples of '{file}' are picked by numbers from 0 to {there - 1}, each once, not {pick}.")
         return sorted(int(number) for number in pick)
-    if samples == "all":
+    if isinstance(samples, str) and samples == "all":
         return list(range(there))
+    refuse_unless_whole("samples", samples)
     if not 1 <= samples <= there:
         raise ValueError(f"'{file}' has {there} samples; 1 to {there} can be drawn, or all, not {samples}.")
     drawn = np.random.default_rng([seed, _DRAWN]).choice(there, size=samples, replace=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from pathlib import Path
 
 import pandas as pd
 
+from brian_qif.protocols.checks import read_object, refuse_below, refuse_unless_positive, refuse_unless_whole
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.directions import NORMALISATIONS
 from brian_qif.protocols.landscape_findings import (
@@ -119,6 +119,8 @@ def landscape(
     ----------
     Li, Xu, Taylor, Studer & Goldstein (2018), Visualizing the loss landscape of neural nets, arXiv:1712.09913
     """
+    for name, reach in (("extent", extent), ("line_extent", line_extent)):
+        refuse_unless_positive(f"'{name}' has", reach)
     plan = Plan(grid, float(extent), lines, float(line_extent), line_points, directions, cells, dtype)
     _check(plan, normalise, threads, seed)
     runs = [run] if other is None else [run, other]
@@ -147,19 +149,16 @@ def landscape(
 
 def _check(plan, normalise, threads, seed):
     """Refuse what makes no sense before anything is read."""
+    refuse_unless_whole("grid", plan.grid)
     if plan.grid < 3 or plan.grid % 2 == 0:
         raise ValueError(
             f"'grid' has to be odd and at least 3, so that the network itself is a point, not {plan.grid};"
             f" {max(3, plan.grid + 1)} is the next."
         )
-    for name in ("extent", "line_extent"):
-        if not 0 < getattr(plan, name) < math.inf:
-            raise ValueError(f"'{name}' has to be positive and finite, not {getattr(plan, name)}.")
     least = {"lines": 0, "line_points": 11, "directions": 0, "cells": 0}
     numbers = {name: getattr(plan, name) for name in least} | {"threads": threads, "seed": seed}
     for name, value in numbers.items():
-        if value is not None and value < (least | {"threads": 1, "seed": 0})[name]:
-            raise ValueError(f"'{name}' has to be at least {(least | {'threads': 1, 'seed': 0})[name]}, not {value}.")
+        refuse_below((least | {"threads": 1, "seed": 0})[name], name, value, optional=name == "threads")
     if normalise not in NORMALISATIONS:
         raise ValueError(f"A direction is normalised by {' or '.join(NORMALISATIONS)}, not by {normalise!r}.")
     if plan.dtype not in ("float32", "float64"):
@@ -169,7 +168,7 @@ def _check(plan, normalise, threads, seed):
 def _claim(path, settings):
     """Note down what is studied, or compare with what was begun here."""
     if path.exists():
-        refuse_other_settings(json.loads(path.read_text("utf-8")), settings, path.parent)
+        refuse_other_settings(read_object(path, " Choose another folder."), settings, path.parent)
         return
     write_atomically(path, (json.dumps(settings, indent=2) + "\n").encode())
 

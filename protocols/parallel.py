@@ -8,6 +8,8 @@ from pathlib import Path
 
 from joblib import Parallel, delayed, parallel_config
 
+from brian_qif.protocols.checks import read_json, read_object
+from brian_qif.protocols.search import writable_folder
 from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.progress import Progress
 from brian_qif.training.trainer import refuse_other_settings
@@ -31,18 +33,15 @@ def claim_folder(folder, settings):
     Raises
     ------
     OSError
-        If the folder cannot be made.
+        If the folder cannot be written.
     ValueError
-        If it holds a study with other settings; the message names those that differ.
+        If it holds a study with other settings, and the message names those that differ, or its settings are damaged.
     """
-    place = Path(folder)
-    if place.exists() and not place.is_dir():
-        raise NotADirectoryError(f"'{place}' is a file; the output needs a folder.")
-    place.mkdir(parents=True, exist_ok=True)
+    place = writable_folder(folder)
     text = json.dumps(settings, indent=2)
     path = place / _SETTINGS
     if path.exists():
-        refuse_other_settings(json.loads(path.read_text("utf-8")), json.loads(text), place)
+        refuse_other_settings(read_object(path, " Choose another folder."), json.loads(text), place)
     else:
         write_atomically(path, (text + "\n").encode())
     return place
@@ -84,8 +83,8 @@ def run_pieces(function, pieces, folder, workers=1, scheduler=None, prefer="proc
     ValueError
         If there are fewer workers than one.
     """
-    if workers != -1 and workers < 1:
-        raise ValueError(f"'workers' has to be at least 1, or -1 for all cores, not {workers}.")
+    if not isinstance(workers, int) or (workers != -1 and workers < 1):
+        raise ValueError(f"'workers' has to be at least 1, or -1 for all cores, not {workers!r}.")
     place, progress = Path(folder), Progress(report)
     place.mkdir(parents=True, exist_ok=True)
     missing = [name for name in pieces if not _file(place, name).exists()]
@@ -96,7 +95,8 @@ def run_pieces(function, pieces, folder, workers=1, scheduler=None, prefer="proc
         write_atomically(_file(place, name), json.dumps(result).encode())
         left = f", {progress.time_left(done / len(missing))}" if done < len(missing) else ""
         progress.line(f"{name}: {done} of {len(missing)} computed{left}.")
-    return {name: json.loads(_file(place, name).read_text("utf-8")) for name in pieces}
+    again = " Remove it, and the same call computes it again."
+    return {name: read_json(_file(place, name), again) for name in pieces}
 
 
 def _file(place, name):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from brian_qif import GrazingSpikeError
+from brian_qif.protocols.checks import refuse_below, refuse_unless_positive
 from brian_qif.protocols.divergence import course, distance_over_time
 from brian_qif.protocols.perturbed_network import KINDS, ROUNDING, Perturbation
 from brian_qif.protocols.spike_differences import layer_change
@@ -50,17 +51,14 @@ class Plan:
             raise ValueError(f"'{self.kind}' has no size: a spike is there or not. Leave the sizes out.")
         if self.kind in SIZED and not self.sizes:
             raise ValueError(f"'{self.kind}' needs sizes.")
-        wrong = [size for size in self.sizes if not 0 < size < np.inf]
-        if wrong:
-            raise ValueError(f"Sizes have to be positive and finite, not {wrong[0]:g}.")
-        if self.repeats < 1:
-            raise ValueError(f"'repeats' has to be at least 1, not {self.repeats}.")
-        if self.seed < 0:
-            raise ValueError(f"'seed' has to be at least 0, not {self.seed}.")
+        for size in self.sizes:
+            refuse_unless_positive("Sizes have", size)
+        refuse_below(1, "repeats", self.repeats)
+        refuse_below(0, "seed", self.seed)
+        refuse_below(0, "spike", self.spike, optional=True)
         if self.spike is not None and self.kind not in ("delete", "shift"):
             raise ValueError(f"'{self.kind}' changes no spike that is there; leave 'spike' out.")
-        if not 0 < self.time_scale < np.inf:
-            raise ValueError(f"The time scale has to be positive and finite, not {self.time_scale} s.")
+        refuse_unless_positive("The time scale has", self.time_scale, " s")
 
 
 def perturb_sample(network, sample, number, plan):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from brian2 import ms, second
 
+from brian_qif.protocols.checks import read_object, refuse_below
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.shd_training import add_solver_arguments, solver_of
@@ -53,10 +54,8 @@ def predict(run, file, out=None, rasters=6, threads=None, solver="event", device
     ValueError
         If the file has other input neurons or classes than the network, or there is no such solver.
     """
-    if rasters < 0:
-        raise ValueError(f"'rasters' has to be at least 0, not {rasters}.")
-    if threads is not None and threads < 1:
-        raise ValueError(f"'threads' has to be at least 1, not {threads}.")
+    refuse_below(0, "rasters", rasters)
+    refuse_below(1, "threads", threads, optional=True)
     settings = read_settings(run)
     inputs, classes = settings["inputs"], settings["classes"]
     known_speakers, class_names = _learned(run)
@@ -103,7 +102,7 @@ def predict(run, file, out=None, rasters=6, threads=None, solver="event", device
 def _learned(run):
     """The speakers and the names of the classes that the run learned; None where its summary does not say."""
     path = Path(run) / "summary.json"
-    summary = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    summary = read_object(path) if path.is_file() else {}
     return summary.get("training_speakers"), summary.get("class_names")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from brian_qif.plotting import draw_comparison
+from brian_qif.protocols.checks import read_object
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
 from brian_qif.protocols.reproduction_report import SECTIONS, Findings, write_html
@@ -143,7 +144,7 @@ def reproduce(train=None, test=None, out=None, size="smoke", threads=None, repor
 def _claim(path, settings):
     """Note down what is reproduced, or compare with what was begun here."""
     if path.exists():
-        refuse_other_settings(json.loads(path.read_text("utf-8")), settings, path.parent)
+        refuse_other_settings(read_object(path, " Choose another folder."), settings, path.parent)
         return
     write_atomically(path, (json.dumps(settings, indent=2) + "\n").encode())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from brian_qif.protocols.checks import read_object
 from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.trainer import refuse_other_settings
 
@@ -83,7 +84,8 @@ class RunFolder:
         """
         text = json.dumps(settings, indent=2)
         if self.resume:
-            refuse_other_settings(json.loads(self.settings.read_text("utf-8")), json.loads(text), self.path)
+            advice = " Start again in another folder."
+            refuse_other_settings(read_object(self.settings, advice), json.loads(text), self.path)
             return
         descriptor = os.open(self.settings, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -117,12 +119,18 @@ def read_run(path):
     ------
     FileNotFoundError
         If the folder holds no finished run.
+    ValueError
+        If one of the files is damaged.
     """
     folder = Path(path)
     for name in ("summary.json", "history.csv"):
         if not (folder / name).exists():
             raise FileNotFoundError(f"'{folder}' holds no finished run: {name} is missing.")
-    return json.loads((folder / "summary.json").read_text("utf-8")), pd.read_csv(folder / "history.csv")
+    summary = read_object(folder / "summary.json")
+    try:
+        return summary, pd.read_csv(folder / "history.csv")
+    except ValueError as error:
+        raise ValueError(f"'{folder / 'history.csv'}' is damaged: {error}.") from error
 
 
 def fingerprint(path):

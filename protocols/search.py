@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from brian2 import ms
 
+from brian_qif.protocols.checks import refuse_below
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
 from brian_qif.protocols.networks import NEURONS
 from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
@@ -98,14 +99,12 @@ def search_settings(
     """
     numbers = {"trials": trials, "epochs": epochs, "hidden": hidden, "heartbeat": heartbeat}
     for name, value in {**numbers, "inputs": inputs, "threads": threads}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"'{name}' has to be at least 1, not {value}.")
+        refuse_below(1, name, value, optional=name in ("inputs", "threads"))
     if split not in SPLITS:
         raise ValueError(f"Data are split by {' or '.join(SPLITS)}, not by {split!r}.")
     if surrogate and solver != "clock":
         raise ValueError("The event-driven solver is exact and has no surrogate; take the solver 'clock' for one.")
-    if seed < 0:
-        raise ValueError(f"'seed' has to be at least 0, not {seed}.")
+    refuse_below(0, "seed", seed)
     solver_of(recipe_of(neuron), solver, device, dt)
     search_study, search_report = _optuna_parts()
     train, _ = chosen_files(train, validate=validate)

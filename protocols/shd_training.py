@@ -10,6 +10,7 @@ from brian2 import ms
 
 from brian_qif import ClockSolver, EventSolver
 from brian_qif.plotting import draw_curves
+from brian_qif.protocols.checks import refuse_below
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
 from brian_qif.protocols.networks import NEURONS
@@ -112,8 +113,8 @@ def train_on_recordings(
     layers = [hidden] if np.ndim(hidden) == 0 else list(hidden)
     numbers = {"epochs": epochs, "inputs": inputs, "batch_size": batch_size, "threads": threads}
     for name, value in [*numbers.items(), *[("hidden", size) for size in layers]]:
-        _refuse_below(1, name, value)
-    _refuse_below(0, "seed", seed)
+        refuse_below(1, name, value, optional=name in ("inputs", "batch_size", "threads"))
+    refuse_below(0, "seed", seed)
     configured_recipe(config, neuron, batch_size, learning_rate)
     train, test = chosen_files(train, test, validate)
     folder = RunFolder(f"results/{neuron}" if out is None else out, resume)
@@ -193,11 +194,6 @@ def solver_of(recipe, name="event", device="runtime", dt=0.5 * ms, dtype="float6
     if dtype != "float64":
         raise ValueError("The clock-driven solver computes in double precision alone; leave dtype as it is.")
     return ClockSolver(device, dt=dt, surrogate=recipe.surrogate or None, surrogate_slope=recipe.surrogate_slope)
-
-
-def _refuse_below(least, name, value):
-    if value is not None and value < least:
-        raise ValueError(f"'{name}' has to be at least {least}, not {value}.")
 
 
 def add_arguments(parser):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from brian_qif.protocols.checks import refuse_below
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.divergence import flux_tube_radius
 from brian_qif.protocols.parallel import claim_folder, run_pieces
@@ -63,8 +64,7 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
     ValueError
         If something is asked for that is not there, or the folder holds a study with other settings.
     """
-    if samples < 1:
-        raise ValueError(f"'samples' has to be at least 1, not {samples}.")
+    refuse_below(1, "samples", samples)
     trained = load_network(run)
     file = embedded_test() if file is None else file
     settings, inputs = trained.settings, trained.settings["inputs"]
@@ -162,8 +162,7 @@ def perturb_network(
     """
     sizes = tuple(SIZES if sizes is None and kind in SIZED else sizes or ())
     plan = Plan(kind, sizes, repeats, seed, spike, time_scale)
-    if threads < 1:
-        raise ValueError(f"'threads' has to be at least 1, not {threads}.")
+    refuse_below(1, "threads", threads)
     require_libraries(distances)
     _require_table(table)
     samples = {0: None} if samples is None else samples

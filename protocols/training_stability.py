@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from brian_qif.protocols.checks import refuse_below, refuse_unless_positive, several
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.networks import NEURONS
@@ -152,16 +153,14 @@ def embedded_training():
 
 def _check(numbers, neurons, multiples):
     for name, value in numbers.items():
-        if value < 1:
-            raise ValueError(f"'{name}' has to be at least 1, not {value}.")
-    for neuron in neurons:
+        refuse_below(1, name, value)
+    for neuron in several("neurons", neurons, "models"):
         if neuron not in NEURONS:
             raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(NEURONS)}.")
     if not neurons or not multiples:
         raise ValueError("At least one model of neuron and one multiple of the step sizes are needed.")
-    for multiple in multiples:
-        if not 0 < multiple < np.inf:
-            raise ValueError(f"Multiples of the step sizes have to be positive and finite, not {multiple:g}.")
+    for multiple in several("multiples", multiples, "numbers"):
+        refuse_unless_positive("Multiples of the step sizes have", multiple)
 
 
 def _data(train, inputs, samples):

@@ -1,0 +1,140 @@
+"""Studies that are given wrong values, or damaged files: words that say what was given and what would work."""
+
+import errno
+import os
+import re
+import tempfile
+
+import numpy as np
+import pytest
+from brian2 import mA, ms
+from brian2.units import DimensionMismatchError
+
+from brian_qif import load_network
+from brian_qif.protocols.balanced_network import build_balanced_network
+from brian_qif.protocols.loss_landscape import landscape
+from brian_qif.protocols.parallel import claim_folder, run_pieces
+from brian_qif.protocols.prediction import predict
+from brian_qif.protocols.run_folder import RunFolder, read_run
+from brian_qif.protocols.search import search_settings
+from brian_qif.protocols.shd_training import train_on_recordings
+from brian_qif.protocols.spike_perturbation import perturb
+from brian_qif.protocols.training_stability import measure_stability
+from tests.test_robustness import UNHELPFUL
+
+WRONG = ["x", np.nan, [], -1, 2.5, 3 * mA, object()]
+NO_RUN = "nowhere"  # refused before it is looked for, or named
+
+
+def network(**changed):
+    return build_balanced_network(**{"neuron": "lif", "size": 5, "degree": 2, "duration": 10 * ms, **changed})
+
+
+# For each argument: how to give it, and the wrong values that are right here.
+ARGUMENTS = {
+    **{f"landscape {name}": (lambda x, n=name: landscape(NO_RUN, **{n: x}), ())
+       for name in ("grid", "lines", "line_points", "directions", "cells", "threads", "seed")},
+    "landscape extent": (lambda x: landscape(NO_RUN, extent=x), (2.5,)),
+    "landscape line_extent": (lambda x: landscape(NO_RUN, line_extent=x), (2.5,)),
+    "perturb samples": (lambda x: perturb(NO_RUN, samples=x), ()),
+    "predict rasters": (lambda x: predict(NO_RUN, NO_RUN, rasters=x), ()),
+    "predict threads": (lambda x: predict(NO_RUN, NO_RUN, threads=x), ()),
+    **{f"stability {name}": (lambda x, n=name: measure_stability(**{n: x}), ())
+       for name in ("seeds", "epochs", "hidden", "samples", "neurons", "multiples")},
+    **{f"search {name}": (lambda x, n=name: search_settings(**{n: x}), ())
+       for name in ("trials", "epochs", "hidden", "inputs", "threads", "seed")},
+    **{f"train {name}": (lambda x, n=name: train_on_recordings(**{n: x}), ())
+       for name in ("epochs", "inputs", "batch_size", "threads", "seed")},
+    **{f"balanced network {name}": (lambda x, n=name: network(**{n: x}), ())
+       for name in ("size", "degree", "duration", "seed")},
+    "balanced network rate": (lambda x: network(rate=x), (2.5,)),
+    "balanced network excitation": (lambda x: network(excitation=x), (-1, 2.5)),
+    "workers": (lambda x: run_pieces(len, {}, NO_RUN, workers=x), (-1,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS)
+def test_wrong_values_are_refused_in_words(argument, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    give, right = ARGUMENTS[argument]
+    for value in WRONG:
+        if repr(value) in map(repr, right):
+            continue
+        with pytest.raises((TypeError, ValueError, DimensionMismatchError)) as refusal:
+            give(value)
+        assert not UNHELPFUL.search(str(refusal.value)), f"{argument} = {value!r}: {refusal.value}"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "argument, value, error, message",
+    [
+        ("landscape grid", "x", TypeError, "'grid' has to be a whole number; 'x' was given."),
+        ("landscape extent", "x", TypeError, "'extent' has to be positive and finite, a number; 'x' was given."),
+        ("perturb samples", 2.5, TypeError, "'samples' has to be a whole number; 2.5 was given."),
+        (
+            "stability multiples",
+            [np.nan],
+            ValueError,
+            "Multiples of the step sizes have to be positive and finite, not",
+        ),
+        ("stability neurons", "lif", TypeError, "'neurons' is a list of models; 'lif' was given."),
+        ("search trials", 0, ValueError, "'trials' has to be at least 1, not 0."),
+        ("train seed", -1, ValueError, "'seed' has to be at least 0, not -1."),
+        ("balanced network rate", np.inf, ValueError, "The rate has to be positive and finite, not inf Hz."),
+        ("balanced network excitation", np.nan, ValueError, "'excitation' has to be finite, not nan."),
+        ("workers", 0, ValueError, "'workers' has to be at least 1, or -1 for all cores, not 0."),
+    ],
+)
+def test_the_words(argument, value, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        ARGUMENTS[argument][0](value)
+
+
+@pytest.mark.parametrize("text", ["", '{"epochs": ', "[1, 2]", "\x00"])
+def test_damaged_files_are_named(tmp_path, text):
+    for name in ("settings.json", "summary.json"):
+        (tmp_path / name).write_text(text)
+    for name in ("history.csv", "checkpoint.npz"):
+        (tmp_path / name).write_text("")
+    for look in (
+        lambda: claim_folder(tmp_path, {"epochs": 1}),
+        lambda: RunFolder(tmp_path, resume=True).claim({"epochs": 1}),
+        lambda: load_network(tmp_path),
+    ):
+        with pytest.raises(ValueError, match="settings.json' is (damaged|not of a run)"):
+            look()
+    with pytest.raises(ValueError, match="summary.json' is damaged"):
+        read_run(tmp_path)
+
+
+def test_a_damaged_history_is_named(tmp_path):
+    (tmp_path / "summary.json").write_text("{}")
+    (tmp_path / "history.csv").write_text("")
+    with pytest.raises(ValueError, match="history.csv' is damaged: No columns to parse"):
+        read_run(tmp_path)
+
+
+def test_a_piece_that_was_cut_short_is_named(tmp_path):
+    run_pieces(_piece, {"one": (1,)}, tmp_path)
+    (tmp_path / "one.json").write_text('{"a"')
+    with pytest.raises(ValueError, match=r"one.json' is damaged: .* Remove it, and the same call computes it again\."):
+        run_pieces(_piece, {"one": (1,)}, tmp_path)
+    (tmp_path / "one.json").unlink()
+    assert run_pieces(_piece, {"one": (1,)}, tmp_path) == {"one": {"a": 1}}
+
+
+def _piece(number):
+    return {"a": number}
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch, number):
+    def refuse(*arguments, **keywords):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    expected = f"The output folder '{tmp_path / 'out'}' cannot be written: {os.strerror(number)}."
+    for make in (lambda: claim_folder(tmp_path / "out", {}), lambda: RunFolder(tmp_path / "out")):
+        with pytest.raises(OSError, match=re.escape(expected)):
+            make()
