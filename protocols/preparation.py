@@ -23,7 +23,7 @@ _OUTPUT_SPIKES = 1.5
 
 def encoding_of(recipe, inputs):
     """How a recipe brings spike trains of a number of channels to the input neurons."""
-    taps = {"taps": recipe.taps, "tap_delay": recipe.tap_delay}
+    taps = {"taps": recipe.taps, "tap_delay": recipe.tap_delay, "coincident": recipe.coincident}
     return SpikeEncoding(inputs, recipe.merge, recipe.time_step, recipe.virtual_times, **taps)
 
 

@@ -49,7 +49,7 @@ class Recipe:
     delay_rate, time_constant_rate : float
         Adam's step sizes, in seconds, for the delays of the synapses onto the readout and for the time constants of a
         leaky one; 0 leaves them as they are, delays at zero. Learned delays begin at 5 ms.
-    merge, time_step, virtual_times, taps, tap_delay : int, float, int, int, float
+    merge, time_step, virtual_times, taps, tap_delay, coincident : int, float, int, int, float, int
         How spike trains are brought to the input neurons, see `SpikeEncoding`.
     """
 
@@ -83,12 +83,14 @@ class Recipe:
     virtual_times: int = 0
     taps: int = 1
     tap_delay: float = 0.0
+    coincident: int = 0
 
 
-# How both models hear: 70 channels, each with four taps that span a quarter of a second.
+# How both models hear: 70 channels, each silent or not in every 2 ms, with four taps that span a quarter of a second.
 _HEARING = {
     "merge": 10,
-    "time_step": 1e-3,
+    "time_step": 2e-3,
+    "coincident": 1,
     "taps": 4,
     "tap_delay": 80e-3,
     "input_mean": 0.3,
