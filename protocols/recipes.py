@@ -25,8 +25,9 @@ class Recipe:
     input_mean, smoothing : float
         The mean of the initial input weights, in standard deviations, and the width in channels over which they are
         smoothed.
-    output_scale : float
-        The standard deviation of the initial readout weights, times the root of the number of hidden neurons.
+    output_scale, output_mean : float
+        The standard deviation of the initial readout weights, times the root of the number of hidden neurons, and
+        their mean, in standard deviations.
     recurrent_scale : float
         The same of the weights among hidden neurons, where there are any.
     weight_decay : float
@@ -84,6 +85,7 @@ class Recipe:
     taps: int = 1
     tap_delay: float = 0.0
     coincident: int = 0
+    output_mean: float = 0.0
 
 
 # How both models hear: 70 channels, each silent or not in every 2 ms, with four taps that span a quarter of a second.

@@ -64,7 +64,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--neurons", nargs="+", default=["lif", "qif"])
     parser.add_argument("--hidden", type=int, nargs="+", default=[128])
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--recurrent", action="store_true")
     parser.add_argument("--config")
     parser.add_argument("--dtype", default="float64")
