@@ -21,8 +21,9 @@ _QUANTILES = (0.05, 0.95)
 class SpikeEncoding:
     """Turns a recorded sample into the spikes of the input neurons; the same for training and for predictions.
 
-    Spikes that come to coincide on one neuron remain several spikes at one time unless ``coincident`` limits them. The event-driven solver adds them all
-    up, at the cost of one flow per distinct time; a clock-driven simulation refuses them, see `separate_copies`.
+    Spikes that come to coincide on one neuron remain several spikes at one time unless ``coincident`` limits them. The
+    event-driven solver adds them all up, at the cost of one flow per distinct time; a clock-driven simulation refuses
+    them, see `separate_copies`.
 
     Parameters
     ----------

@@ -19,7 +19,9 @@ def test_a_small_network_learns_recorded_digits(recordings, tmp_path, neuron):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("data", "least_known", "least_unknown"), [("fsdd", 0.82, 0.55), ("synthetic_digits", 0.95, 0.8)])
+@pytest.mark.parametrize(
+    ("data", "least_known", "least_unknown"), [("fsdd", 0.82, 0.55), ("synthetic_digits", 0.95, 0.8)]
+)
 @pytest.mark.parametrize("neuron", ["lif", "qif"])
 def test_accuracy_of_the_defaults(recordings, tmp_path, neuron, data, least_known, least_unknown):
     """``brian-qif train`` with its defaults, the mean of three seeds."""
