@@ -140,7 +140,8 @@ def _draw_all(generator, sizes, recipe):
         )
         / inputs,
         "output_synapses_w": draw_weights(generator, layers[-1], classes, recipe.output_mean)
-        * (recipe.output_scale / math.sqrt(layers[-1])),
+        * recipe.output_scale
+        / math.sqrt(layers[-1]),
     }
     for k, size in enumerate(layers):
         among = generator.normal(size=size * (size - 1)) * recipe.recurrent_scale / math.sqrt(size)

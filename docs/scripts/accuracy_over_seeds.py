@@ -78,7 +78,7 @@ def main():
         for train in files:
             for neuron in neurons:
                 out = folder / train.stem / neuron / str(seed)
-                if count and not (out / "summary.json").exists():
+                if count and not any((out / name).exists() for name in ("summary.json", "diverged.txt")):
                     continue
                 run = finished(out, train, neuron=neuron, seed=seed, **given)
                 if run is not None:
