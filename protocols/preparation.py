@@ -23,7 +23,7 @@ _OUTPUT_SPIKES = {"first spike": 1.5, "spike count": 5.0}
 
 def encoding_of(recipe, inputs):
     """How a recipe brings spike trains of a number of channels to the input neurons."""
-    taps = {"taps": recipe.taps, "tap_delay": recipe.tap_delay}
+    taps = {"taps": recipe.taps, "tap_delay": recipe.tap_delay, "coincident": recipe.coincident}
     return SpikeEncoding(inputs, recipe.merge, recipe.time_step, recipe.virtual_times, **taps)
 
 
@@ -74,7 +74,9 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
     }
     rates, clips, bounds = map(list, zip(*[steps[role] for role in classifier.roles], strict=True))
     levels = {"minimum": recipe.floor, "lift": recipe.lift, "maximum": recipe.ceiling or math.inf}
-    layers = [classifier.input_synapses, *[layer.synapses for layer in classifier.deeper]] if recipe.floor else []
+    layers = [classifier.input_synapses, *[layer.synapses for layer in classifier.deeper]]
+    if recipe.output == "first spike":
+        layers.append(classifier.output_synapses)
     return Trainer(
         classifier.network,
         classifier.loss,
@@ -87,7 +89,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         seed=seed,
         threads=threads,
         clip=clips,
-        floor=[ActivityFloor(synapses.w, **levels) for synapses in layers],
+        floor=[ActivityFloor(synapses.w, **levels) for synapses in layers if recipe.floor],
         schedule=CosineSchedule(),
         augmentation=augmentation_of(recipe, sizes[0]),
         shared=SharedBySource([classifier.input_synapses.delay]) if classifier.learns_input_delays else None,
@@ -140,7 +142,9 @@ def _draw_all(generator, sizes, recipe):
             [draw_weights(generator, channels, layers[0], *prior) for _ in range(recipe.taps)]
         )
         / inputs,
-        "output_synapses_w": draw_weights(generator, layers[-1], classes) * recipe.output_scale / math.sqrt(layers[-1]),
+        "output_synapses_w": draw_weights(generator, layers[-1], classes, recipe.output_mean)
+        * recipe.output_scale
+        / math.sqrt(layers[-1]),
     }
     for k, size in enumerate(layers):
         among = generator.normal(size=size * (size - 1)) * recipe.recurrent_scale / math.sqrt(size)

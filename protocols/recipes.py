@@ -25,8 +25,9 @@ class Recipe:
     input_mean, smoothing : float
         The mean of the initial input weights, in standard deviations, and the width in channels over which they are
         smoothed.
-    output_scale : float
-        The standard deviation of the initial readout weights, times the root of the number of hidden neurons.
+    output_scale, output_mean : float
+        The standard deviation of the initial readout weights, times the root of the number of hidden neurons, and
+        their mean, in standard deviations.
     recurrent_scale : float
         The same of the weights among hidden neurons, where there are any.
     weight_decay : float
@@ -52,7 +53,7 @@ class Recipe:
     input_delay_rate, hidden_time_constant_rate : float
         The same for the delays of the synapses from the input, one for all of an input neuron, and for the ``tau_m`` of
         each layer of hidden neurons, whose ``tau_s`` stays half of it.
-    merge, time_step, virtual_times, taps, tap_delay : int, float, int, int, float
+    merge, time_step, virtual_times, taps, tap_delay, coincident : int, float, int, int, float, int
         How spike trains are brought to the input neurons, see `SpikeEncoding`.
     tau_s : float
         The synaptic time constant of the hidden neurons, in seconds; 0 for half of ``tau_m``, the ratio for which QIF
@@ -96,14 +97,17 @@ class Recipe:
     hidden_time_constant_rate: float = 0.0
     surrogate: str = ""
     surrogate_slope: float = 10.0
+    coincident: int = 0
+    output_mean: float = 0.0
 
 
 SURROGATES = ("sigmoid", "superspike", "triangular")
 
-# How both models hear: 70 channels, each with four taps that span a quarter of a second.
+# How both models hear: 70 channels, each silent or not in every 2 ms, with four taps that span a quarter of a second.
 _HEARING = {
     "merge": 10,
-    "time_step": 1e-3,
+    "time_step": 2e-3,
+    "coincident": 1,
     "taps": 4,
     "tap_delay": 80e-3,
     "input_mean": 0.3,

@@ -30,7 +30,7 @@ def train_on_recordings(
     out=None,
     neuron="qif",
     hidden=128,
-    epochs=20,
+    epochs=10,
     batch_size=None,
     learning_rate=None,
     config=None,
@@ -252,7 +252,7 @@ def add_arguments(parser):
         help="precision of the event-driven solver; float32 is faster (default: %(default)s)",
     )
     parser.add_argument(
-        "--epochs", type=int, default=20, metavar="N", help="passes through the training file (default: %(default)s)"
+        "--epochs", type=int, default=10, metavar="N", help="passes through the training file (default: %(default)s)"
     )
     parser.add_argument(
         "--batch-size", type=int, metavar="N", help=f"samples per step (default: {_defaults('batch_size')})"

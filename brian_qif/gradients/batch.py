@@ -116,7 +116,7 @@ class BatchGradient:
         counts = {k: np.empty((len(samples), plan.nodes[k].size), dtype=np.int64) for k in spiking}
 
         def stimulus_of(n: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-            times, units = _in_order(samples[n])
+            times, units = in_order(samples[n])
             return {self.stimulus: (times + plan.start, units)}
 
         def evaluate(n: int, record: Record) -> Seeds:
@@ -175,8 +175,17 @@ class BatchGradient:
             return list(pool.map(run_lane, lanes))
 
 
-def _in_order(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes by time, and by unit where times coincide: the order in which they are given changes no bit."""
+def in_order(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes by time, and by unit where times coincide: the order in which they are given changes no bit.
+
+    Parameters
+    ----------
+    sample : `Sample`
+
+    Returns
+    -------
+    times, units : array
+    """
     times, units = np.asarray(sample.times, dtype=float), np.asarray(sample.units)
     if np.any(times[1:] < times[:-1]):
         order = np.argsort(times, kind="stable")

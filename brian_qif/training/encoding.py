@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brian_qif.gradients.batch import in_order
+
 if TYPE_CHECKING:
     from brian_qif.training.datasets import SpikeSample
 
@@ -19,8 +21,9 @@ _QUANTILES = (0.05, 0.95)
 class SpikeEncoding:
     """Turns a recorded sample into the spikes of the input neurons; the same for training and for predictions.
 
-    Spikes that come to coincide on one neuron remain several spikes at one time. The event-driven solver adds them all
-    up, at the cost of one flow per distinct time; a clock-driven simulation refuses them, see `separate_copies`.
+    Spikes that come to coincide on one neuron remain several spikes at one time unless ``coincident`` limits them. The
+    event-driven solver adds them all up, at the cost of one flow per distinct time; a clock-driven simulation refuses
+    them, see `separate_copies`.
 
     Parameters
     ----------
@@ -35,6 +38,8 @@ class SpikeEncoding:
         are binned; those outside are left out. 0 leaves times as they are.
     virtual_span : float
         Over how many seconds the virtual times are spread.
+    coincident : int
+        Of the spikes that come to coincide on one input neuron, so many are kept; 0 keeps all of them.
     taps, tap_delay : int, float
         Tapped delay lines: every channel has so many input neurons, and each gets the spikes ``tap_delay`` seconds
         after the one before. What hidden neurons hear at one time so spans ``(taps - 1)*tap_delay`` of the sample, as
@@ -53,6 +58,7 @@ class SpikeEncoding:
     virtual_span: float = 0.1
     taps: int = 1
     tap_delay: float = 0.0
+    coincident: int = 0
 
     def __post_init__(self):
         if self.n_units < 1 or not 1 <= self.merge <= self.n_units:
@@ -64,6 +70,8 @@ class SpikeEncoding:
             )
         if self.time_step > 0 and self.virtual_times > 0:
             raise ValueError("Times are put on a grid (time_step) or made virtual (virtual_times), not both.")
+        if self.coincident < 0:
+            raise ValueError(f"'coincident' has to be at least 0, not {self.coincident}.")
         if self.taps < 1 or (self.taps > 1 and not self.tap_delay > 0):
             raise ValueError(
                 "A delay line has at least one tap, and several come one positive tap_delay after the other; they are "
@@ -83,7 +91,7 @@ class SpikeEncoding:
     @property
     def changes(self) -> bool:
         """Whether samples are anything but passed on."""
-        return self.merge > 1 or self.time_step > 0 or self.virtual_times > 0 or self.taps > 1
+        return self.merge > 1 or self.time_step > 0 or self.virtual_times > 0 or self.taps > 1 or self.coincident > 0
 
     def duration_of(self, seconds: float) -> float:
         """When the last spike may come, from when it did in the recorded samples."""
@@ -111,20 +119,39 @@ class SpikeEncoding:
             inside = (times >= first) & (times <= last)
             part = (times[inside] - first) / (last - first) if last > first else np.zeros(np.count_nonzero(inside))
             place = np.minimum((part * self.virtual_times).astype(np.int64), self.virtual_times - 1)
-            times, units = (place + 0.5) * (self.virtual_span / self.virtual_times), units[inside]
+            times, units = self._on_grid(place, units[inside], self.virtual_span / self.virtual_times)
         elif self.time_step:
-            times = (np.floor(times / self.time_step) + 0.5) * self.time_step
-        order = np.lexsort((units, times))
-        return self.tapped(replace(sample, times=times[order], units=units[order]))
+            times, units = self._on_grid(np.floor(times / self.time_step).astype(np.int64), units, self.time_step)
+        else:
+            order = np.lexsort((units, times))
+            times, units = self._limited(times[order], units[order])
+        return self.tapped(replace(sample, times=times, units=units))
+
+    def _on_grid(self, places, units, step):
+        """Spikes in the middle of steps, in order: integers that hold both place and unit sort several times faster."""
+        keys = np.sort(places * self.n_channels + units)
+        places, units = self._limited(*np.divmod(keys, self.n_channels))
+        return (places + 0.5) * step, units
+
+    def _limited(self, times, units):
+        """At most ``coincident`` spikes of a unit at one time, from spikes in order."""
+        most = self.coincident
+        if most == 0 or len(times) <= most:
+            return times, units
+        kept = np.ones(len(times), bool)
+        kept[most:] = (times[most:] != times[:-most]) | (units[most:] != units[:-most])
+        return times[kept], units[kept]
 
     def tapped(self, sample: SpikeSample) -> SpikeSample:
         """The spikes of all taps, from those of the channels after merging."""
         if self.taps == 1:
             return sample
         taps = np.arange(self.taps)[:, None]
-        times = (sample.times + self.tap_delay * taps).ravel()
-        units = (sample.units + self.n_channels * taps).ravel()
-        order = np.lexsort((units, times))
+        times, units = in_order(sample)
+        times = (times + self.tap_delay * taps).ravel()
+        units = (units + self.n_channels * taps).ravel()
+        # Every tap is in order and later taps have larger units, so that runs which are sorted are merged.
+        order = np.argsort(times, kind="stable")
         return replace(sample, times=times[order], units=units[order])
 
     def first_tap(self, sample: SpikeSample) -> SpikeSample:

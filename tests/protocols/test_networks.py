@@ -145,6 +145,25 @@ def test_the_first_layer_begins_as_before_whatever_comes_behind():
     np.testing.assert_array_equal(shallow.values[0], deep.values[0])
 
 
+def test_readout_weights_begin_with_a_mean_in_standard_deviations():
+    weights = {}
+    for mean in (0.0, 2.0):
+        chosen = recipe(output_mean=mean, output_scale=0.5)
+        trainer = prepare_trainer("lif", SIZES, 60 * ms, chosen)
+        initialise(trainer, words(), SIZES, chosen)
+        weights[mean] = trainer.values[trainer.settings()["parameters"].index("output_synapses_w")]
+    np.testing.assert_allclose(weights[2.0] - weights[0.0], 2 * 0.5 / np.sqrt(SIZES[1]), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("output", "floored"),
+    [("average", ["input_synapses.w"]), ("first spike", ["input_synapses.w", "output_synapses.w"])],
+)
+def test_a_readout_that_spikes_has_a_floor_of_activity(output, floored):
+    trainer = prepare_trainer("lif", SIZES, 60 * ms, recipe(output=output))
+    assert [floor.settings()["weights"] for floor in trainer.floors] == floored
+
+
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [

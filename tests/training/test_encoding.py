@@ -43,6 +43,20 @@ def test_virtual_times_keep_every_spike_between_the_quantiles():
     assert counts.min() > 30  # uniform times stay uniform
 
 
+def test_of_coinciding_spikes_as_many_are_kept_as_wanted():
+    given = sample([0.001, 0.002, 0.003, 0.004, 0.012, 0.013, 0.014], [4, 5, 4, 0, 5, 4, 5])
+    for limit, times, units in (
+        (0, [0.005] * 4 + [0.015] * 3, [0, 2, 2, 2, 2, 2, 2]),
+        (1, [0.005] * 2 + [0.015], [0, 2, 2]),
+        (2, [0.005] * 3 + [0.015] * 2, [0, 2, 2, 2, 2]),
+        (3, [0.005] * 4 + [0.015] * 3, [0, 2, 2, 2, 2, 2, 2]),
+        (9, [0.005] * 4 + [0.015] * 3, [0, 2, 2, 2, 2, 2, 2]),
+    ):
+        found = SpikeEncoding(6, merge=2, time_step=0.01, coincident=limit)(given)
+        assert found.times == pytest.approx(times) and found.units.tolist() == units
+    assert SpikeEncoding(6, coincident=1)(sample([0.1, 0.1], [2, 2])).units.tolist() == [2]
+
+
 def test_every_tap_of_a_delay_line_has_the_spikes_later():
     encoding = SpikeEncoding(6, merge=2, taps=3, tap_delay=0.1)
     found = encoding(sample([0.01, 0.15], [5, 0]))
@@ -78,6 +92,7 @@ def test_samples_with_hardly_a_spike(times):
     ("wrong", "text"),
     [
         ({"merge": 0}, "1 to 5"),
+        ({"coincident": -1}, "'coincident' has to be at least 0, not -1."),
         ({"merge": 6}, "1 to 5"),
         ({"time_step": -1.0}, "at least 0"),
         ({"virtual_times": -1}, "at least 0"),
