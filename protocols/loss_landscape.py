@@ -48,6 +48,7 @@ def landscape(
     line_points=51,
     directions=32,
     cells=24,
+    pairs=24,
     normalise="neuron",
     dtype="float32",
     seed=0,
@@ -86,6 +87,8 @@ def landscape(
         Random directions along which the gradient is compared with finite differences.
     cells : int
         Cells of the grid, drawn at random with a sample each, whose diagonals are searched for jumps.
+    pairs : int
+        Points of the plane, drawn at random, whose gradients are compared with those of neighbours.
     normalise : 'neuron' or 'none'
         See `random_direction`.
     dtype : 'float32' or 'float64'
@@ -119,7 +122,7 @@ def landscape(
     ----------
     Li, Xu, Taylor, Studer & Goldstein (2018), Visualizing the loss landscape of neural nets, arXiv:1712.09913
     """
-    plan = Plan(grid, float(extent), lines, float(line_extent), line_points, directions, cells, dtype)
+    plan = Plan(grid, float(extent), lines, float(line_extent), line_points, directions, cells, pairs, dtype)
     _check(plan, normalise, threads, seed)
     runs = [run] if other is None else [run, other]
     subjects, data = read_subjects(runs, test, samples, pick, seed, normalise)
@@ -155,7 +158,7 @@ def _check(plan, normalise, threads, seed):
     for name in ("extent", "line_extent"):
         if not 0 < getattr(plan, name) < math.inf:
             raise ValueError(f"'{name}' has to be positive and finite, not {getattr(plan, name)}.")
-    least = {"lines": 0, "line_points": 11, "directions": 0, "cells": 0}
+    least = {"lines": 0, "line_points": 11, "directions": 0, "cells": 0, "pairs": 0}
     numbers = {name: getattr(plan, name) for name in least} | {"threads": threads, "seed": seed}
     for name, value in numbers.items():
         if value is not None and value < (least | {"threads": 1, "seed": 0})[name]:
@@ -225,6 +228,7 @@ def add_arguments(parser):
         ("--line-points", int, 51, "points of the first look of the exact scan"),
         ("--directions", int, 32, "random directions in which gradients are compared with finite differences"),
         ("--cells", int, 24, "cells of the grid whose diagonals are searched for jumps"),
+        ("--pairs", int, 24, "points of the plane whose gradients are compared with those of neighbours"),
         ("--seed", int, 0, "decides directions, samples and cells"),
     )
     for name, kind, default, text in numbers:

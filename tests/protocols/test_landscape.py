@@ -25,6 +25,7 @@ from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
 from tests.training.spike_files import write_pattern_file
 
 SMALL = {"grid": 5, "samples": 4, "lines": 1, "line_extent": 0.8, "line_points": 11, "directions": 3, "cells": 4}
+SMALL["pairs"] = 2
 TABLES = ("grid.csv", "samples.csv.gz", "changes.csv", "summary.json")
 
 
@@ -190,7 +191,7 @@ def test_killed_it_goes_on_to_the_same_bits(runs, studied, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = {file: file.stat().st_mtime_ns for file in pieces.glob("*/*.npz")}
-    total = sum(len(Plan(5, 1.0, 1, 0.8, 11, 3, 4, "float64").pieces(one)) for one in subjects_of(runs))
+    total = sum(len(Plan(5, 1.0, 1, 0.8, 11, 3, 4, 2, "float64").pieces(one)) for one in subjects_of(runs))
     assert 3 <= len(kept) < total
     assert not (out / "summary.json").exists()
     assert main(command_of(runs, out, "--threads", "2")) == 0
