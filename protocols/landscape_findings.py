@@ -126,7 +126,7 @@ def gather(subject: Subject, plan: Plan, folder) -> Landscape:
         batch_lines=[arrays for _, arrays in by_kind.get(BatchLine, [])],
         scans=scans,
         changes=changes,
-        pairs=[arrays for _, arrays in by_kind.get(GradientPairs, [])],
+        pairs=[arrays for _, arrays in by_kind[GradientPairs]],
         checks=[arrays for _, arrays in by_kind.get(DirectionChecks, [])],
         cells=np.concatenate([np.empty((0, 4), int), *[arrays["cells"] for _, arrays in by_kind.get(CellChecks, [])]]),
         lengths={
@@ -180,15 +180,13 @@ def measures(found: Landscape) -> dict:
 
 
 def _line_measures(found, step):
-    summary = {}
+    summary = {"gradient_variance_of_pairs": variance_by_distance(found.pairs)}
     if found.batch_lines:
         by_scale = gradient_variance(found.batch_lines)
         for row in by_scale:
             row["step"] = row["lag"] * step
             row["distance"] = row["step"] * float(np.mean(found.lengths["lines"]))
         summary |= {"gradient_variance": by_scale[0]["relative"], "gradient_variance_by_scale": by_scale}
-    if found.pairs:
-        summary["gradient_variance_of_pairs"] = variance_by_distance(found.pairs)
     if found.scans:
         length = 2 * found.plan.line_extent * len(found.scans)
         variation = sum(scan["variation"] for scan in found.scans)

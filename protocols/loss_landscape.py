@@ -22,13 +22,13 @@ from brian_qif.protocols.landscape_findings import (
     sample_table,
     statement,
 )
-from brian_qif.protocols.landscape_report import draw_all, versions, write_html
+from brian_qif.protocols.landscape_report import draw_all, write_report
 from brian_qif.protocols.landscape_subject import read_subjects
 from brian_qif.protocols.landscape_work import compute_pieces
-from brian_qif.protocols.search import writable_folder
+from brian_qif.protocols.parallel import claim_folder
+from brian_qif.protocols.study_report import versions_of
 from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.progress import Progress
-from brian_qif.training.trainer import refuse_other_settings
 
 # Wenig, Memmesheimer & Klos, arXiv:2606.03935: gradient variance between neighbouring points, LIF over QIF.
 PUBLISHED_RATIO = 3.4
@@ -126,7 +126,6 @@ def landscape(
     _check(plan, normalise, threads, seed)
     runs = [run] if other is None else [run, other]
     subjects, data = read_subjects(runs, test, samples, pick, seed, normalise)
-    folder = writable_folder(Path(run) / "landscape" if out is None else out)
     settings = {
         **plan_settings(plan),
         "every": plan.every,
@@ -136,7 +135,7 @@ def landscape(
         "data": data["fingerprint"],
         "samples": data["samples"],
     }
-    _claim(folder / "settings.json", settings)
+    folder = claim_folder(Path(run) / "landscape" if out is None else out, settings)
     progress = Progress(report)
     if data["synthetic"]:
         progress.line(SYNTHETIC)
@@ -158,7 +157,7 @@ def _check(plan, normalise, threads, seed):
     for name in ("extent", "line_extent"):
         if not 0 < getattr(plan, name) < math.inf:
             raise ValueError(f"'{name}' has to be positive and finite, not {getattr(plan, name)}.")
-    least = {"lines": 0, "line_points": 11, "directions": 0, "cells": 0, "pairs": 0}
+    least = {"lines": 0, "line_points": 11, "directions": 0, "cells": 0, "pairs": 1}
     numbers = {name: getattr(plan, name) for name in least} | {"threads": threads, "seed": seed}
     for name, value in numbers.items():
         if value is not None and value < (least | {"threads": 1, "seed": 0})[name]:
@@ -169,21 +168,13 @@ def _check(plan, normalise, threads, seed):
         raise ValueError(f"'dtype' is float32 or float64, not {plan.dtype!r}.")
 
 
-def _claim(path, settings):
-    """Note down what is studied, or compare with what was begun here."""
-    if path.exists():
-        refuse_other_settings(json.loads(path.read_text("utf-8")), settings, path.parent)
-        return
-    write_atomically(path, (json.dumps(settings, indent=2) + "\n").encode())
-
-
 def _write(found, folder, settings, data):
     """Tables, measures, pictures and the report."""
     summary = {
         "networks": {one.subject.label: measures(one) for one in found},
         "settings": settings,
         "data": {name: data[name] for name in ("file", "source", "synthetic", "samples")},
-        "versions": versions(),
+        "versions": versions_of("joblib"),
     }
     summary["statements"] = [statement(label, own) for label, own in summary["networks"].items()]
     if len(found) == 2:
@@ -202,7 +193,7 @@ def _write(found, folder, settings, data):
     pictures = draw_all(found, folder, data)
     summary["files"] = [*tables, "summary.json", "report.html", *[path.name for _, path in pictures]]
     write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
-    write_html(folder / "report.html", summary, pictures, tables["changes.csv"])
+    write_report(folder / "report.html", summary, pictures, tables["changes.csv"])
     return summary
 
 
