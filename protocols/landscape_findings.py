@@ -293,6 +293,22 @@ def sample_table(found: Landscape) -> pd.DataFrame:
     )
 
 
+def line_table(found: Landscape) -> pd.DataFrame:
+    """One row per point of each line that was looked at: of a sample, or of the mean loss, where none is named."""
+    parts = [
+        pd.DataFrame({"line": k, "sample": None, "position": one["positions"], "loss": one["losses"].mean(axis=1)})
+        for k, one in enumerate(found.batch_lines)
+    ]
+    parts += [
+        pd.DataFrame({name: scan[name] for name in ("line", "sample")} | {"position": scan["positions"]})
+        .assign(loss=scan["losses"], spikes=scan["spikes"])
+        .drop_duplicates("position")
+        for scan in found.scans
+    ]
+    columns = ["network", "line", "sample", "position", "loss", "spikes"]
+    return pd.concat([pd.DataFrame(columns=columns), *parts]).assign(network=found.subject.label)
+
+
 def plan_settings(plan: Plan) -> dict:
     """A plan as plain numbers, for a record."""
     return {field.name: getattr(plan, field.name) for field in fields(Plan)}

@@ -22,7 +22,7 @@ _CAPTIONS = {
     "lines.png": "Mean loss along random lines, and the loss of single samples close to the network with all jumps",
     "changes.png": "Every change of spikes on the scanned lines: inside the trial, at its end, or lost by rounding on"
     " its way there",
-    "roughness.png": "Local Lipschitz estimates on the grid; how much gradients of the mean loss, and of single samples,"
+    "roughness.png": "Local Lipschitz estimates on the grid; how much gradients of the mean loss and of single samples"
     " differ between neighbouring points, by their distance: mean of all pairs, and median",
 }
 
@@ -178,8 +178,8 @@ _BY_DISTANCE = (
         " |g(x) - g(x + e u)|²/|g(x)|²; median of the same; pooled: mean numerator over mean denominator, which for"
         " gradients that have nothing to do with each other is 2. First of the mean loss, then of single samples;"
         " trimmed: pooled without the hundredth of the pairs that differ most, whose share of the numerator is called"
-        " largest. Changed: the share of pairs in which some neuron has another number of spikes; unchanged: pooled over"
-        " the others.",
+        " largest. Changed: the share of pairs in which some neuron has another number of spikes; unchanged: pooled"
+        " over the others.",
         "gradient_variance_of_pairs",
     ),
 )

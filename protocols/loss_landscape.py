@@ -16,6 +16,7 @@ from brian_qif.protocols.landscape_findings import (
     Plan,
     gather,
     grid_table,
+    line_table,
     measures,
     plan_settings,
     ratios,
@@ -182,6 +183,7 @@ def _write(found, folder, settings, data):
         summary["published_gradient_variance_ratio"] = PUBLISHED_RATIO
     tables = {
         "grid.csv": pd.concat([grid_table(one) for one in found]),
+        "lines.csv": pd.concat([line_table(one) for one in found]),
         "samples.csv.gz": pd.concat([sample_table(one) for one in found]),
         "changes.csv": pd.concat([one.changes for one in found], ignore_index=True),
     }

@@ -150,7 +150,8 @@ def test_the_report_needs_no_other_file(studied):
     pictures = [name for name in summary["files"] if name.endswith(".png")]
     assert len(pictures) == 8 and text.count("data:image/png;base64,") == 8
     assert all((folder / name).stat().st_size > 0 for name in summary["files"])
-    for said in (*summary["statements"], "published ratio", "<td>seed</td><td>0</td>", f"brian2 {summary['versions']['brian2']}"):
+    version = f"brian2 {summary['versions']['brian2']}"
+    for said in (*summary["statements"], "published ratio", "<td>seed</td><td>0</td>", version):
         assert said in html.unescape(text)
     assert json.loads((folder / "summary.json").read_text("utf-8")) == json.loads(json.dumps(summary))
 
@@ -162,6 +163,12 @@ def test_the_tables_are_tidy(studied):
     means = samples.groupby(["network", "row", "column"])["loss"].mean()
     np.testing.assert_allclose(means, grid.set_index(["network", "row", "column"])["loss"], rtol=1e-12)
     assert sorted(samples["sample"].unique()) == summary["data"]["samples"]
+    lines = pd.read_csv(studied[1] / "lines.csv")
+    (means, ours), own = lines[lines["sample"].isna()].groupby("network"), lines[lines["sample"].notna()]
+    assert len(means[1]) == len(ours[1]) == 5 and own["position"].abs().max() == 0.8
+    at_the_network = lines[lines["sample"].isna() & (lines["position"] == 0)].set_index("network")["loss"]
+    for label, found in summary["networks"].items():
+        assert at_the_network[label] == pytest.approx(found["loss_at_the_network"], rel=1e-12)
 
 
 def test_single_precision_draws_the_same_picture(runs, studied, tmp_path):
