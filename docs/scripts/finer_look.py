@@ -2,9 +2,9 @@
 
     python docs/scripts/finer_look.py OUT.csv TEST_FILE RUN_DIR...
 
-On the first line of ``brian-qif landscape --samples 64 --line-extent 0.02`` with its seed 0. A step between two samples of
-the loss that no located jump explains is looked at a hundred times closer: where the loss is continuous, no step there
-is nearly as large. ``missed`` counts those where one is.
+On the first line of ``brian-qif landscape --samples 64 --line-extent 0.02`` with its seed 0. A step between two
+samples of the loss that no located jump explains is looked at a hundred times closer: where the loss is continuous, no
+step there is nearly as large. ``missed`` counts those where one is.
 """
 
 import sys
