@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from brian_qif.protocols.landscape_pieces import GRID
 from brian_qif.protocols.landscape_subject import Subject, dot, probe_of
 
 # With the seed and the number of a point, what the point and the direction away from it are drawn from.
 _PLACES, _AWAY = 10, 11
-_PLANE = 0  # what the seeds of the plane's two directions begin with
 DISTANCES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # to the neighbours, in steps
 _OUTLIERS = 0.01
 
@@ -33,7 +33,7 @@ class GradientPairs:
         """
         probe, samples = probe_of(subject), range(len(subject.samples))
         places = np.random.default_rng([subject.seed, _PLACES, self.point]).uniform(-self.extent, self.extent, 2)
-        corner = [(place, probe.direction(_PLANE, k)) for k, place in enumerate(places)]
+        corner = [(place, probe.direction(GRID, k)) for k, place in enumerate(places)]
         away = probe.direction(_AWAY, self.point)
         points = [probe.at(*corner)] + [probe.at(*corner, (distance, away)) for distance in DISTANCES]
         squares, differences = np.empty(len(samples)), np.empty((len(DISTANCES), len(samples)))
