@@ -85,6 +85,8 @@ def draw_gradients(fields, path, title=None):
             *(places[column], places[row], *unit.T, np.log10(np.maximum(size, 1e-12))),
             **{"cmap": "plasma", "clim": limits, "pivot": "mid", "scale": 30, "width": 0.004, "headwidth": 4},
         )
+        arrows.set_clip_on(False)  # whole at the edges, which the layout need not leave room for
+        arrows.set_in_layout(False)
         _mark_network(panel, name)
         bar = figure.colorbar(arrows, ax=panel, shrink=0.75, orientation="horizontal", pad=0.02)
         bar.set_label("log10 of the slope", fontsize=8)
@@ -148,7 +150,7 @@ def draw_samples(samples, path, title=None):
 
 
 def draw_lines(lines, path, title=None):
-    """Draw losses along lines: of one sample with its jumps, and the mean loss.
+    """Draw losses along lines: the mean loss, and how that of one sample changes from the network on, with its jumps.
 
     Parameters
     ----------
@@ -167,9 +169,10 @@ def draw_lines(lines, path, title=None):
             panels[0, column].plot(places, losses, color=colour, linewidth=1.2, label=f"line {number}")
         panels[0, column].set_title(f"{name}: mean loss", loc="left", fontsize=9.5)
         for panel, (scan, places, losses, jumps) in zip(panels[1:, column], scans, strict=False):
-            panel.plot(places, losses, color="0.35", linewidth=0.9)
+            start = np.interp(0.0, places, losses)
+            panel.plot(places, losses - start, color="0.35", linewidth=0.9)
             for kind, colour in _KINDS.items():
-                own = [jump[:2] for jump in jumps if jump[2] == kind]
+                own = [(place, loss - start) for place, loss, what in jumps if what == kind]
                 if own:
                     panel.scatter(*zip(*own, strict=True), s=9, color=colour, label=kind, zorder=3, linewidths=0)
             panel.set_title(f"{name}: {scan}", loc="left", fontsize=9.5)
@@ -178,9 +181,10 @@ def draw_lines(lines, path, title=None):
     for panel in panels.ravel():
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=7.5)
+    for row, panel in enumerate(panels[:, 0]):
+        panel.set_ylabel("Change of the loss" if row else "Loss", fontsize=9)
     panels[0, 0].legend(frameon=False, fontsize=7)
     figure.supxlabel("Step along the line", fontsize=9)
-    figure.supylabel("Loss", fontsize=9)
     _above(figure, title)
     figure.savefig(path)
 
@@ -203,6 +207,7 @@ def draw_changes(tables, neurons, duration, path, title=None):
     panels = figure.subplots(3, len(tables), squeeze=False, sharey="row")
     sizes = [table["jump"].abs().to_numpy(float) for _, table in tables]
     positive = np.concatenate([size[size > 0] for size in sizes] or [np.empty(0)])
+    reach = max((table["position"].abs().max() for _, table in tables if len(table)), default=1.0)
     bins = np.geomspace(positive.min(), positive.max() * 1.001, 31) if len(positive) else np.geomspace(1e-9, 1, 31)
     for column, ((name, table), size) in enumerate(zip(tables, sizes, strict=True)):
         for kind, colour in _KINDS.items():
@@ -220,6 +225,7 @@ def draw_changes(tables, neurons, duration, path, title=None):
         panels[0, column].set_title(name, loc="left", fontsize=10.5)
         panels[0, column].legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.08), ncols=3)
         panels[0, column].set_xlabel("Step along the line", fontsize=9)
+        panels[0, column].set_xlim(-1.03 * reach, 1.03 * reach)
         panels[1, column].set_xlabel("Neuron", fontsize=9)
         panels[1, column].set_xlim(-1, neurons)
         panels[2, column].set_xlabel("Size of the jump of the loss", fontsize=9)
@@ -229,7 +235,7 @@ def draw_changes(tables, neurons, duration, path, title=None):
         panel.set_ylabel(label, fontsize=9)
     for panel in panels.ravel():
         panel.spines[["top", "right"]].set_visible(False)
-        panel.tick_params(labelsize=8)
+        panel.tick_params(which="both", labelsize=8)
     _above(figure, title)
     figure.savefig(path)
 
@@ -240,28 +246,35 @@ def draw_roughness(networks, path, title=None):
     Parameters
     ----------
     networks : list of tuple
-        For each network its name, the estimates for the mean loss and for single samples, and the steps and variances.
+        For each network its name, the estimates for the mean loss and for single samples, and by distance rows with
+        ``step``, and the variances ``relative``, ``median``, ``sample_pooled`` and ``sample_median``.
     path, title
         As for `draw_contours`.
     """
-    figure = _figure(9.4, 3.8)
-    distribution, variance = figure.subplots(1, 2)
-    for (name, mean, single, steps, values), colour in zip(networks, COLOURS, strict=False):
+    figure = _figure(13.2, 4.0)
+    panels = figure.subplots(1, 3)
+    for (name, mean, single, rows), colour in zip(networks, COLOURS, strict=False):
         for estimates, style, what in ((mean, "-", "mean loss"), (single, "--", "single samples")):
             ordered = np.sort(estimates[estimates > 0])
             share = np.arange(1, len(ordered) + 1) / max(1, len(ordered))
             kept = np.unique(np.linspace(0, len(ordered) - 1, min(2000, len(ordered))).astype(int))
-            distribution.plot(ordered[kept], share[kept], style, color=colour, label=f"{name}, {what}")
-        variance.plot(steps, values, "o-", color=colour, markersize=4, label=name)
-    distribution.set_xscale("log")
-    distribution.set_xlim(left=1e-4 * max(mean.max() for _, mean, *_ in networks))
-    distribution.set_xlabel("Local Lipschitz estimate", fontsize=9)
-    distribution.set_ylabel("Share of points below", fontsize=9)
-    variance.set_xscale("log")
-    variance.set_yscale("log")
-    variance.set_xlabel("Distance of the points (steps)", fontsize=9)
-    variance.set_ylabel("Gradient variance, relative", fontsize=9)
-    for panel in (distribution, variance):
+            panels[0].plot(ordered[kept], share[kept], style, color=colour, label=f"{name}, {what}")
+        steps = [row["step"] for row in rows]
+        for panel, kinds in ((panels[1], ("relative", "median")), (panels[2], ("sample_pooled", "sample_median"))):
+            for kind, style in zip(kinds, ("o-", "o--"), strict=True):
+                values = [np.nan if row[kind] is None else row[kind] for row in rows]
+                label = f"{name}, {'median' if style == 'o--' else 'mean'}"
+                panel.plot(steps, values, style, color=colour, markersize=4, label=label)
+    panels[0].set_xscale("log")
+    panels[0].set_xlim(left=1e-4 * max(mean.max() for _, mean, *_ in networks))
+    panels[0].set_xlabel("Local Lipschitz estimate", fontsize=9)
+    panels[0].set_ylabel("Share of points below", fontsize=9)
+    for panel, what in zip(panels[1:], ("mean loss", "single samples"), strict=True):
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_xlabel("Distance of the points (steps)", fontsize=9)
+        panel.set_ylabel(f"Gradient variance, {what}", fontsize=9)
+    for panel in panels:
         panel.legend(frameon=False, fontsize=8)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(which="both", labelsize=8)

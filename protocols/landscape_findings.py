@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brian_qif.protocols.directions import length_of
+from brian_qif.protocols.landscape_gradients import GradientPairs, variance_by_distance
 from brian_qif.protocols.landscape_measures import (
     disagreeing,
     gradient_variance,
@@ -36,6 +37,8 @@ from brian_qif.protocols.landscape_work import read_piece
 _ARROWS = 24  # gradients along a side of the grid, about
 _SEGMENTS = 10  # of a line, each a piece of its own
 _AT_ONCE = 8  # directions or cells in a piece
+_BY_DISTANCE = ("gradient_variance_by_scale", "gradient_variance_of_pairs")
+_NO_RATIO = {"step", "distance", "lag", "points"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Plan:
     line_points: int
     directions: int
     cells: int
+    pairs: int
     dtype: str
 
     @property
@@ -67,6 +71,7 @@ class Plan:
         ]
         found += [BatchLine(k, self.grid, self.extent, self.dtype) for k in range(self.lines)]
         found += [GridRow(k, self.grid, self.extent, self.every, self.dtype) for k in range(self.grid)]
+        found += [GradientPairs(k, self.extent) for k in range(self.pairs)]
         found += [DirectionChecks(*bounds) for bounds in _parts(self.directions)]
         return found + [CellChecks(*bounds, self.grid, self.extent) for bounds in _parts(self.cells)]
 
@@ -97,6 +102,7 @@ class Landscape:
     batch_lines: list[dict]
     scans: list[dict]
     changes: pd.DataFrame
+    pairs: list[dict]
     checks: list[dict]
     cells: np.ndarray
     lengths: dict[str, list[float]]
@@ -120,6 +126,7 @@ def gather(subject: Subject, plan: Plan, folder) -> Landscape:
         batch_lines=[arrays for _, arrays in by_kind.get(BatchLine, [])],
         scans=scans,
         changes=changes,
+        pairs=[arrays for _, arrays in by_kind[GradientPairs]],
         checks=[arrays for _, arrays in by_kind.get(DirectionChecks, [])],
         cells=np.concatenate([np.empty((0, 4), int), *[arrays["cells"] for _, arrays in by_kind.get(CellChecks, [])]]),
         lengths={
@@ -173,7 +180,7 @@ def measures(found: Landscape) -> dict:
 
 
 def _line_measures(found, step):
-    summary = {}
+    summary = {"gradient_variance_of_pairs": variance_by_distance(found.pairs)}
     if found.batch_lines:
         by_scale = gradient_variance(found.batch_lines)
         for row in by_scale:
@@ -212,18 +219,17 @@ def ratios(one: dict, other: dict) -> dict:
         and isinstance(one[name], float)
     ]
     found = {name: one[name] / other[name] if other.get(name) else None for name in names}
-    rows = zip(one.get("gradient_variance_by_scale", []), other.get("gradient_variance_by_scale", []), strict=True)
-    found["gradient_variance_by_scale"] = [
-        {
-            "step": first["step"],
-            **{
-                kind: first[kind] / second[kind] if first[kind] is not None and second[kind] else None
-                for kind in ("relative", "pooled", "absolute")
-            },
-        }
-        for first, second in rows
-    ]
+    for name in _BY_DISTANCE:
+        rows = zip(one.get(name, []), other.get(name, []), strict=True)
+        found[name] = [_ratios_of_row(*pair) for pair in rows]
     return found
+
+
+def _ratios_of_row(one, other):
+    kept = {"step": one["step"]}
+    for kind in one.keys() - _NO_RATIO:
+        kept[kind] = one[kind] / other[kind] if one[kind] is not None and other[kind] else None
+    return {kind: kept[kind] for kind in one if kind in kept}
 
 
 def statement(label: str, summary: dict) -> str:
@@ -285,6 +291,22 @@ def sample_table(found: Landscape) -> pd.DataFrame:
             **{name: getattr(found, name).ravel() for name in names},
         }
     )
+
+
+def line_table(found: Landscape) -> pd.DataFrame:
+    """One row per point of each line that was looked at: of a sample, or of the mean loss, where none is named."""
+    parts = [
+        pd.DataFrame({"line": k, "sample": None, "position": one["positions"], "loss": one["losses"].mean(axis=1)})
+        for k, one in enumerate(found.batch_lines)
+    ]
+    parts += [
+        pd.DataFrame({name: scan[name] for name in ("line", "sample")} | {"position": scan["positions"]})
+        .assign(loss=scan["losses"], spikes=scan["spikes"])
+        .drop_duplicates("position")
+        for scan in found.scans
+    ]
+    columns = ["network", "line", "sample", "position", "loss", "spikes"]
+    return pd.concat([pd.DataFrame(columns=columns), *parts]).assign(network=found.subject.label)
 
 
 def plan_settings(plan: Plan) -> dict:

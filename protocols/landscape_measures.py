@@ -62,8 +62,9 @@ def gradient_variance(lines):
     Returns
     -------
     list of dict
-        For each lag: the mean of ``|g(x) - g(x + e u)|**2/|g(x)|**2``; the mean of the numerator over that of the
-        denominator, which points of small gradients do not dominate; the mean of the numerator; the number of points.
+        For each lag: the mean of ``|g(x) - g(x + e u)|**2/|g(x)|**2``, and the median; the mean of the numerator over
+        that of the denominator, which points of small gradients do not dominate; the mean of the numerator; the number
+        of points.
     """
     rows = []
     for k, lag in enumerate(lines[0]["lags"]):
@@ -76,6 +77,7 @@ def gradient_variance(lines):
             {
                 "lag": int(lag),
                 "relative": float(np.mean(differences / norms)) if there else None,
+                "median": float(np.median(differences / norms)) if there else None,
                 "pooled": float(np.mean(differences) / np.mean(norms)) if there else None,
                 "absolute": float(np.mean(differences)) if there else None,
                 "points": len(norms),

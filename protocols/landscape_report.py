@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import platform
-from importlib.metadata import version
-
-import jinja2
 import numpy as np
 import pandas as pd
 
 import brian_qif.landscape_plotting as landscape_plotting
-from brian_qif import __version__
-from brian_qif.protocols.landscape_measures import gradient_variance, lipschitz
-from brian_qif.training.checkpoints import write_atomically
+from brian_qif.protocols.landscape_gradients import variance_by_distance
+from brian_qif.protocols.landscape_measures import lipschitz
+from brian_qif.protocols.study_report import Section, write_page
 
 _SHOWN_SAMPLES, _SHOWN_SCANS, _SHOWN_JUMPS = 4, 3, 40
-
-TEMPLATE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Loss landscape</title><style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-.data { font-weight: bold } table { border-collapse: collapse; font-size: 0.85rem }
-td, th { padding: 0.15rem 0.7rem; text-align: right; border-bottom: 1px solid #ddd }
-td:first-child, th:first-child { text-align: left } img { max-width: 100% } .wide { overflow-x: auto }
-</style></head><body>
-<p class="data">{{ data }}</p>
-<h1>Loss landscape: {{ names }}</h1>
-{% for text in texts %}<p>{{ text }}</p>
-{% endfor %}{% for title, table in tables %}<h2>{{ title }}</h2>
-<div class="wide"><table><tr>{% for name in table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for row in table.itertuples(index=False) %}<tr>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
-{% endfor %}</table></div>{% endfor %}
-{% for caption, image in pictures %}<h2>{{ caption }}</h2>
-<img alt="{{ caption }}" src="data:image/png;base64,{{ image }}">
-{% endfor %}<h2>Settings</h2><pre>{{ settings }}</pre><p>{{ versions }}</p></body></html>
-"""
 
 _CAPTIONS = {
     "contours.png": "Mean loss on a plane of two random directions; the cross is the network",
@@ -47,8 +22,8 @@ _CAPTIONS = {
     "lines.png": "Mean loss along random lines, and the loss of single samples close to the network with all jumps",
     "changes.png": "Every change of spikes on the scanned lines: inside the trial, at its end, or lost by rounding on"
     " its way there",
-    "roughness.png": "Local Lipschitz estimates on the grid, and how much gradients of the mean loss differ between"
-    " points of a line",
+    "roughness.png": "Local Lipschitz estimates on the grid; how much gradients of the mean loss and of single samples"
+    " differ between neighbouring points, by their distance: mean of all pairs, and median",
 }
 
 
@@ -77,14 +52,14 @@ def draw_all(found, folder, data):
     landscape_plotting.draw_gradients(fields, folder / "gradients.png", title)
     landscape_plotting.draw_spike_maps([_spike_maps(one) for one in found], folder / "spikes.png", title)
     landscape_plotting.draw_samples([_single_samples(one) for one in found], folder / "samples.png", title)
-    names = ["contours.png", "surfaces.png", "gradients.png", "spikes.png", "samples.png"]
+    landscape_plotting.draw_roughness([_roughness(one) for one in found], folder / "roughness.png", title)
+    names = ["contours.png", "surfaces.png", "gradients.png", "spikes.png", "samples.png", "roughness.png"]
     if found[0].scans:
         landscape_plotting.draw_lines([_lines(one) for one in found], folder / "lines.png", title)
         tables = [(one.subject.label, one.changes) for one in found]
         duration = max(one.subject.duration for one in found)
         landscape_plotting.draw_changes(tables, found[0].neurons, duration, folder / "changes.png", title)
-        landscape_plotting.draw_roughness([_roughness(one) for one in found], folder / "roughness.png", title)
-        names += ["lines.png", "changes.png", "roughness.png"]
+        names += ["lines.png", "changes.png"]
     return [(_CAPTIONS[name], folder / name) for name in names]
 
 
@@ -119,20 +94,10 @@ def _roughness(one):
     step = one.places[1] - one.places[0]
     distances = step * one.lengths["grid"][1], step * one.lengths["grid"][0]
     mean, single = (lipschitz(losses, distances).ravel() for losses in (one.loss.mean(axis=2), one.loss))
-    rows = gradient_variance(one.batch_lines)
-    return one.subject.label, mean, single, [row["lag"] * step for row in rows], [row["relative"] for row in rows]
+    return one.subject.label, mean, single, variance_by_distance(one.pairs)
 
 
-def versions():
-    """Versions of what decides the numbers."""
-    return {
-        "brian_qif": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("brian2", "numpy", "joblib")},
-    }
-
-
-def write_html(path, summary, pictures, changes):
+def write_report(path, summary, pictures, changes):
     """Write the report.
 
     Parameters
@@ -146,25 +111,13 @@ def write_html(path, summary, pictures, changes):
     changes : pandas.DataFrame
         All changes of spikes; those with the largest jumps are shown.
     """
-    data, names = summary["data"], list(summary["networks"])
+    data, names = summary["data"], " and ".join(summary["networks"])
     marked = "SYNTHETIC speech, which shows nothing about real speech. " if data["synthetic"] else ""
     source = data["source"] or "a source that the file does not tell"
-    text = (
-        jinja2.Environment(autoescape=True)
-        .from_string(TEMPLATE)
-        .render(
-            data=f"Data: {marked}{len(data['samples'])} samples of {data['file']}: {source}",
-            names=" and ".join(names),
-            texts=_texts(summary),
-            tables=_tables(summary, changes),
-            pictures=[(caption, base64.b64encode(own.read_bytes()).decode("ascii")) for caption, own in pictures],
-            settings=json.dumps(
-                {name: value for name, value in summary["settings"].items() if name != "samples"}, indent=2
-            ),
-            versions=", ".join(f"{name} {number}" for name, number in summary["versions"].items()) + ".",
-        )
-    )
-    write_atomically(path, text.encode())
+    said = f"Data: {marked}{len(data['samples'])} samples of {data['file']}: {source}"
+    sections = [Section("What was found", _texts(summary)), *_tables(summary, changes)]
+    sections.append(Section("Pictures", [], None, pictures))
+    write_page(path, f"Loss landscape: {names}", said, sections, summary["settings"], summary["versions"])
 
 
 def _texts(summary):
@@ -185,42 +138,48 @@ def _texts(summary):
 
 
 def _tables(summary, changes):
-    networks = summary["networks"]
+    networks, ratios = summary["networks"], summary.get("ratios", {})
     names = [name for name, value in next(iter(networks.values())).items() if isinstance(value, (int, float, str))]
     rows = [
-        {"measure": name.replace("_", " "), **{k: _shown(own.get(name)) for k, own in networks.items()}}
+        {"measure": name.replace("_", " "), **{label: own.get(name) for label, own in networks.items()}}
+        | ({"ratio": ratios.get(name)} if ratios else {})
         for name in names
     ]
-    if "ratios" in summary:
-        for name, row in zip(names, rows, strict=True):
-            row["ratio"] = _shown(summary["ratios"].get(name))
-    tables = [("Measures", pd.DataFrame(rows))]
-    by_scale = [
-        {"network": label, **{name: _shown(value) for name, value in row.items()}}
-        for label, own in networks.items()
-        for row in own.get("gradient_variance_by_scale", [])
-    ]
-    by_scale += [
-        {"network": "ratio", **{name: _shown(value) for name, value in row.items()}}
-        for row in summary.get("ratios", {}).get("gradient_variance_by_scale", [])
-    ]
-    if by_scale:
-        tables.append(("Variance of gradients by distance", pd.DataFrame(by_scale).astype(object).fillna("")))
+    sections = [Section("Measures", [], pd.DataFrame(rows))]
+    for title, text, name in _BY_DISTANCE:
+        own = {**{label: own.get(name, []) for label, own in networks.items()}, "ratio": ratios.get(name, [])}
+        by_distance = [{"network": label, **row} for label, found in own.items() for row in found]
+        if by_distance:
+            sections.append(Section(title, [text], pd.DataFrame(by_distance)))
     checked = [
-        {"network": label, **{f"step {step}": _shown(share) for step, share in own["disagreeing_directions"].items()}}
+        {"network": label, **{f"step {step}": share for step, share in own["disagreeing_directions"].items()}}
         for label, own in networks.items()
         if "disagreeing_directions" in own
     ]
     if checked:
-        tables.append(("Share of directions whose slope is not the finite difference", pd.DataFrame(checked)))
+        title = "Share of directions whose slope is not the finite difference"
+        sections.append(Section(title, [], pd.DataFrame(checked)))
     if len(changes):
         largest = changes.loc[changes["jump"].abs().sort_values(ascending=False, kind="stable").index[:_SHOWN_JUMPS]]
         shown = largest.map(lambda value: f"{value:.6g}" if isinstance(value, float) else value)
-        tables.append((f"The {len(shown)} largest jumps (all are in changes.csv)", shown))
-    return tables
+        sections.append(Section(f"The {len(shown)} largest jumps (all are in changes.csv)", [], shown))
+    return sections
 
 
-def _shown(value):
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else value
+_BY_DISTANCE = (
+    (
+        "Variance of gradients along random lines",
+        "Of the mean loss, between points of a line through the network whose numbers differ by lag.",
+        "gradient_variance_by_scale",
+    ),
+    (
+        "Variance of gradients between neighbours",
+        "Between points of the plane, drawn at random, and neighbours in a random direction. Relative: the mean of"
+        " |g(x) - g(x + e u)|²/|g(x)|²; median of the same; pooled: mean numerator over mean denominator, which for"
+        " gradients that have nothing to do with each other is 2. First of the mean loss, then of single samples;"
+        " trimmed: pooled without the hundredth of the pairs that differ most, whose share of the numerator is called"
+        " largest. Changed: the share of pairs in which some neuron has another number of spikes; unchanged: pooled"
+        " over the others.",
+        "gradient_variance_of_pairs",
+    ),
+)

@@ -9,26 +9,27 @@ from pathlib import Path
 
 import pandas as pd
 
-from brian_qif.protocols.checks import read_object, refuse_below, refuse_unless_positive, refuse_unless_whole
+from brian_qif.protocols.checks import refuse_below, refuse_unless_positive, refuse_unless_whole
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.directions import NORMALISATIONS
 from brian_qif.protocols.landscape_findings import (
     Plan,
     gather,
     grid_table,
+    line_table,
     measures,
     plan_settings,
     ratios,
     sample_table,
     statement,
 )
-from brian_qif.protocols.landscape_report import draw_all, versions, write_html
+from brian_qif.protocols.landscape_report import draw_all, write_report
 from brian_qif.protocols.landscape_subject import read_subjects
 from brian_qif.protocols.landscape_work import compute_pieces
-from brian_qif.protocols.search import writable_folder
+from brian_qif.protocols.parallel import claim_folder
+from brian_qif.protocols.study_report import versions_of
 from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.progress import Progress
-from brian_qif.training.trainer import refuse_other_settings
 
 # Wenig, Memmesheimer & Klos, arXiv:2606.03935: gradient variance between neighbouring points, LIF over QIF.
 PUBLISHED_RATIO = 3.4
@@ -48,6 +49,7 @@ def landscape(
     line_points=51,
     directions=32,
     cells=24,
+    pairs=24,
     normalise="neuron",
     dtype="float32",
     seed=0,
@@ -86,6 +88,8 @@ def landscape(
         Random directions along which the gradient is compared with finite differences.
     cells : int
         Cells of the grid, drawn at random with a sample each, whose diagonals are searched for jumps.
+    pairs : int
+        Points of the plane, drawn at random, whose gradients are compared with those of neighbours.
     normalise : 'neuron' or 'none'
         See `random_direction`.
     dtype : 'float32' or 'float64'
@@ -121,11 +125,10 @@ def landscape(
     """
     for name, reach in (("extent", extent), ("line_extent", line_extent)):
         refuse_unless_positive(f"'{name}' has", reach)
-    plan = Plan(grid, float(extent), lines, float(line_extent), line_points, directions, cells, dtype)
+    plan = Plan(grid, float(extent), lines, float(line_extent), line_points, directions, cells, pairs, dtype)
     _check(plan, normalise, threads, seed)
     runs = [run] if other is None else [run, other]
     subjects, data = read_subjects(runs, test, samples, pick, seed, normalise)
-    folder = writable_folder(Path(run) / "landscape" if out is None else out)
     settings = {
         **plan_settings(plan),
         "every": plan.every,
@@ -135,7 +138,7 @@ def landscape(
         "data": data["fingerprint"],
         "samples": data["samples"],
     }
-    _claim(folder / "settings.json", settings)
+    folder = claim_folder(Path(run) / "landscape" if out is None else out, settings)
     progress = Progress(report)
     if data["synthetic"]:
         progress.line(SYNTHETIC)
@@ -155,7 +158,7 @@ def _check(plan, normalise, threads, seed):
             f"'grid' has to be odd and at least 3, so that the network itself is a point, not {plan.grid};"
             f" {max(3, plan.grid + 1)} is the next."
         )
-    least = {"lines": 0, "line_points": 11, "directions": 0, "cells": 0}
+    least = {"lines": 0, "line_points": 11, "directions": 0, "cells": 0, "pairs": 1}
     numbers = {name: getattr(plan, name) for name in least} | {"threads": threads, "seed": seed}
     for name, value in numbers.items():
         refuse_below((least | {"threads": 1, "seed": 0})[name], name, value, optional=name == "threads")
@@ -165,21 +168,13 @@ def _check(plan, normalise, threads, seed):
         raise ValueError(f"'dtype' is float32 or float64, not {plan.dtype!r}.")
 
 
-def _claim(path, settings):
-    """Note down what is studied, or compare with what was begun here."""
-    if path.exists():
-        refuse_other_settings(read_object(path, " Choose another folder."), settings, path.parent)
-        return
-    write_atomically(path, (json.dumps(settings, indent=2) + "\n").encode())
-
-
 def _write(found, folder, settings, data):
     """Tables, measures, pictures and the report."""
     summary = {
         "networks": {one.subject.label: measures(one) for one in found},
         "settings": settings,
         "data": {name: data[name] for name in ("file", "source", "synthetic", "samples")},
-        "versions": versions(),
+        "versions": versions_of("joblib"),
     }
     summary["statements"] = [statement(label, own) for label, own in summary["networks"].items()]
     if len(found) == 2:
@@ -187,6 +182,7 @@ def _write(found, folder, settings, data):
         summary["published_gradient_variance_ratio"] = PUBLISHED_RATIO
     tables = {
         "grid.csv": pd.concat([grid_table(one) for one in found]),
+        "lines.csv": pd.concat([line_table(one) for one in found]),
         "samples.csv.gz": pd.concat([sample_table(one) for one in found]),
         "changes.csv": pd.concat([one.changes for one in found], ignore_index=True),
     }
@@ -198,7 +194,7 @@ def _write(found, folder, settings, data):
     pictures = draw_all(found, folder, data)
     summary["files"] = [*tables, "summary.json", "report.html", *[path.name for _, path in pictures]]
     write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
-    write_html(folder / "report.html", summary, pictures, tables["changes.csv"])
+    write_report(folder / "report.html", summary, pictures, tables["changes.csv"])
     return summary
 
 
@@ -224,6 +220,7 @@ def add_arguments(parser):
         ("--line-points", int, 51, "points of the first look of the exact scan"),
         ("--directions", int, 32, "random directions in which gradients are compared with finite differences"),
         ("--cells", int, 24, "cells of the grid whose diagonals are searched for jumps"),
+        ("--pairs", int, 24, "points of the plane whose gradients are compared with those of neighbours"),
         ("--seed", int, 0, "decides directions, samples and cells"),
     )
     for name, kind, default, text in numbers:

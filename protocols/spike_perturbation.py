@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from functools import partial
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,7 +29,7 @@ TABLES = ("csv", "parquet")
 _TIMES = 200  # at which states are compared
 
 
-def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10, **options):
+def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10, scheduler=None, **options):
     """Perturb a trained network on samples of a file.
 
     Parameters
@@ -47,6 +47,9 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
         Whose spike, or the weight of whose synapses: ``stimulus`` (also called ``input``), ``hidden``, ``hidden_2``...
     samples : int
         How many samples, evenly spread over the file.
+    scheduler : str, optional
+        The address of a Dask scheduler, whose workers compute instead. They have to find the folder of the run under
+        the same name.
     **options
         See `perturb_network`.
 
@@ -60,7 +63,9 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
     FileNotFoundError
         If there is no run or no file.
     ImportError
-        If a library for distances or tables is missing.
+        If a library for distances or tables, or Dask for a scheduler, is missing.
+    OSError
+        If the scheduler does not answer.
     ValueError
         If something is asked for that is not there, or the folder holds a study with other settings.
     """
@@ -87,6 +92,7 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
         "data": fingerprint(file),
         "synthetic": synthetic,
     }
+    elsewhere = None if scheduler is None else (scheduler, partial(network_of_run, str(Path(run).resolve()), layer))
     return perturb_network(
         trained.network,
         trained.duration,
@@ -98,8 +104,22 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
         loss=trained.loss,
         time_scale=recipe_in(settings).tau_m,
         about=said_of_it,
+        elsewhere=elsewhere,
         **options,
     )
+
+
+@lru_cache(maxsize=2)
+def network_of_run(run, layer):
+    """The network of a run, of which one layer can be perturbed; made once by each worker."""
+    trained = load_network(run)
+    return PerturbedNetwork(
+        trained.network, trained.duration, layer, trained.loss, trained.stimulus, times=_times(trained.duration)
+    )
+
+
+def _times(duration):
+    return np.linspace(0, float(duration), _TIMES, endpoint=False)
 
 
 def perturb_network(
@@ -121,6 +141,7 @@ def perturb_network(
     threads=1,
     solver=None,
     about=None,
+    elsewhere=None,
     report=None,
 ):
     """Perturb any network that `EventSolver` takes.
@@ -145,6 +166,9 @@ def perturb_network(
         Samples computed at a time; it changes no number.
     about : dict, optional
         What else decides the outcome, to be kept among the settings.
+    elsewhere : tuple, optional
+        The address of a Dask scheduler, and a function without arguments by which its workers make the same
+        `PerturbedNetwork`, with the default solver.
     report : None, 'text', 'stderr' or callable
         Where progress is reported.
 
@@ -167,15 +191,12 @@ def perturb_network(
     _require_table(table)
     samples = {0: None} if samples is None else samples
     seconds = float(duration)
-    perturbed = PerturbedNetwork(
-        network, duration, layer, loss, stimulus, solver, times=np.linspace(0, seconds, _TIMES, endpoint=False)
-    )
+    perturbed = PerturbedNetwork(network, duration, layer, loss, stimulus, solver, times=_times(duration))
     about = {} if about is None else about
     asked = {**asdict(plan), "sizes": list(sizes), "samples": list(samples)}
     settings = {**about, "layer": perturbed.layer, "duration": seconds, **asked}
     folder = claim_folder(out, settings)
-    pieces = {f"sample_{k}": (perturbed, sample, k, plan) for k, sample in samples.items()}
-    found = run_pieces(perturb_sample, pieces, folder / "pieces", threads, prefer="threads", report=report)
+    found = _compute(perturbed, samples, plan, folder / "pieces", threads, elsewhere, report)
     tables = _tables(found, perturbed)
     for name, frame in tables.items():
         _write_table(frame, folder / f"{name}.{table}")
@@ -184,6 +205,18 @@ def perturb_network(
     write_report(folder, summary, tables, pictures)
     write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     return summary
+
+
+def _compute(perturbed, samples, plan, folder, threads, elsewhere, report):
+    """The pieces of a study, one for each sample."""
+    scheduler, network_there = (None, None) if elsewhere is None else elsewhere
+    source, function = (perturbed, perturb_sample) if scheduler is None else (network_there, _perturb_there)
+    pieces = {f"sample_{k}": (source, sample, k, plan) for k, sample in samples.items()}
+    return run_pieces(function, pieces, folder, threads, scheduler, prefer="threads", report=report)
+
+
+def _perturb_there(network_there, sample, number, plan):
+    return perturb_sample(network_there(), sample, number, plan)
 
 
 def _tables(found, network):
@@ -321,6 +354,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--table", choices=TABLES, default="csv", help="format of the tables (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="samples at a time; changes no number")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers compute instead")
     parser.add_argument("--out", metavar="DIR", help="folder; what is finished in it is kept (default: in RUN_DIR)")
 
 

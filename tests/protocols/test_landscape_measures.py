@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brian_qif.protocols.landscape_gradients import DISTANCES, variance_by_distance
 from brian_qif.protocols.landscape_measures import (
     disagreeing,
     gradient_variance,
@@ -40,8 +41,39 @@ def test_the_gradient_variance_of_a_parabola():
     }
     (row,) = gradient_variance([line])
     assert (row["relative"], row["pooled"], row["absolute"], row["points"]) == (1.0, 1.0, 2.5, 2)
+    assert row["median"] == 1.0
     (row,) = gradient_variance([{**line, "squared_norms": np.zeros(3)}])
     assert row["relative"] is None and row["points"] == 0
+
+
+def test_a_few_pairs_carry_a_mean_and_leave_the_median_alone():
+    # One point, a hundred samples with gradients of 1; 99 differ by 0.1 from their neighbours, one by 10.
+    apart = np.full(100, 0.01)
+    apart[7] = 100.0
+    changed = np.arange(100) == 7
+    pair = {
+        "length": 2.0,
+        "squared_norm": 4.0,
+        "squared_differences": np.ones(len(DISTANCES)),
+        "squared_norms_of_samples": np.ones(100),
+        "squared_differences_of_samples": np.tile(apart, (len(DISTANCES), 1)),
+        "changed": np.tile(changed, (len(DISTANCES), 1)),
+    }
+    row = variance_by_distance([pair])[0]
+    assert (row["step"], row["distance"], row["points"]) == (DISTANCES[0], 2 * DISTANCES[0], 1)
+    assert (row["relative"], row["median"], row["pooled"]) == (0.25, 0.25, 0.25)
+    assert row["sample_relative"] == row["sample_pooled"] == pytest.approx(1.0099)
+    for name in ("sample_median", "sample_trimmed", "sample_unchanged"):
+        assert row[name] == pytest.approx(0.01)
+    assert row["sample_largest"] == pytest.approx(100 / 100.99) and row["changed"] == 0.01
+
+
+def test_where_a_spike_grazes_its_threshold_there_is_nothing_to_compare():
+    nothing = {"squared_norm": np.nan, "squared_norms_of_samples": np.full(2, np.nan), "length": 1.0}
+    shape = (len(DISTANCES), 2)
+    nothing |= {"squared_differences": np.full(len(DISTANCES), np.nan), "changed": np.ones(shape, bool)}
+    row = variance_by_distance([nothing | {"squared_differences_of_samples": np.full(shape, np.nan)}])[0]
+    assert row["relative"] is row["sample_median"] is row["sample_trimmed"] is row["sample_largest"] is None
 
 
 def test_slopes_that_disagree_are_counted_where_they_can_be_told():

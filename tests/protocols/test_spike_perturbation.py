@@ -90,6 +90,17 @@ def test_the_same_numbers_again(place, tmp_path):
         perturb(place / "run", place / "test.h5", tmp_path / "whole", **{**options, "seed": 4})
 
 
+def test_the_workers_of_a_dask_scheduler_give_the_same_bits(place, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    perturb(place / "run", place / "test.h5", tmp_path / "here", **SMALL)
+    settings = {"n_workers": 1, "threads_per_worker": 2, "host": "127.0.0.1", "dashboard_address": None}
+    with distributed.LocalCluster(processes=True, **settings) as cluster:
+        there = {**SMALL, "scheduler": cluster.scheduler_address}
+        perturb(place / "run", place / "test.h5", tmp_path / "there", **there)
+    for name in ("perturbations.csv", "changes.csv", "courses.csv", "summary.json"):
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
 def test_distances_and_parquet(place, tmp_path):
     for library in ("elephant", "pyspike", "pyarrow"):
         pytest.importorskip(library)
@@ -123,9 +134,12 @@ def test_the_command(place, tmp_path, capsys):
         (["--kind", "add", "--spike", "1"], "'add' changes no spike that is there; leave 'spike' out."),
         (["--seed", "-1"], "'seed' has to be at least 0, not -1."),
         (["--threads", "0"], "'threads' has to be at least 1, not 0."),
+        (["--scheduler", "nonsense://"], "No Dask scheduler answers at 'nonsense://'"),
     ],
 )
 def test_bad_input_is_refused_by_name(place, tmp_path, capsys, arguments, said):
+    if "--scheduler" in arguments:
+        pytest.importorskip("distributed")
     command = ["perturb", str(place / "run"), "--file", str(place / "test.h5"), "--out", str(tmp_path / "out")]
     assert main([*command, "--distances", *([] if "--samples" in arguments else ["--samples", "2"]), *arguments]) == 2
     assert said in capsys.readouterr().err
