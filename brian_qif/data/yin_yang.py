@@ -43,7 +43,9 @@ def yin_yang_class(points: np.ndarray) -> np.ndarray:
     """
     points = np.asarray(points, dtype=float)
     if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"Points of the Yin-Yang set have the shape (n, 2); an array of shape {points.shape} was given.")
+        raise ValueError(
+            f"Points of the Yin-Yang set have the shape (n, 2); an array of shape {points.shape} was given."
+        )
     if not np.all(np.isfinite(points)):
         raise ValueError("Points of the Yin-Yang set have finite coordinates; some are not.")
     left, right = np.linalg.norm(points[:, None, :] - _CENTRES, axis=2).T

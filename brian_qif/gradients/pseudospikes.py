@@ -103,8 +103,7 @@ class Pseudospikes:
         own = any(p.source == k and p.target == k for p in self.plan.pathways)
         if len(component) > 1 or own:
             raise NotImplementedError(
-                f"{loss}: pseudospikes need layers without feedback, and '{name}' hears itself. Use "
-                "pseudospikes=False."
+                f"{loss}: pseudospikes need layers without feedback, and '{name}' hears itself. Use pseudospikes=False."
             )
         if any(p.target == k and p.port == VOLTAGE for p in self.plan.pathways):
             raise NotImplementedError(

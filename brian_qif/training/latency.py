@@ -61,7 +61,9 @@ def latency_samples(
     """
     begin, end = (single_time(time, f"'{name}' is a time") for name, time in (("first", first), ("last", last)))
     if not 0 <= begin < end < np.inf:
-        raise ValueError(f"Spikes lie between a 'first' time of 0 or more and a later 'last'; {first}, {last} were given.")
+        raise ValueError(
+            f"Spikes lie between a 'first' time of 0 or more and a later 'last'; {first}, {last} were given."
+        )
     values = np.asarray(values, dtype=float)
     if values.ndim != 2 or len(labels) != len(values):
         raise ValueError(
@@ -78,6 +80,4 @@ def latency_samples(
             raise ValueError(f"The 'bias' spike is at a time of 0 or more; {bias} was given.")
         times = np.hstack([times, np.full((len(times), 1), fixed)])
     order = np.argsort(times, axis=1, kind="stable")
-    return [
-        SpikeSample(row[units], units, int(label)) for row, units, label in zip(times, order, labels, strict=True)
-    ]
+    return [SpikeSample(row[units], units, int(label)) for row, units, label in zip(times, order, labels, strict=True)]
