@@ -15,7 +15,6 @@ import pandas as pd
 
 from brian_qif.data.yin_yang import yin_yang
 from brian_qif.protocols.parallel import claim_folder, run_pieces
-from brian_qif.training.latency import latency_samples
 from brian_qif.yin_yang_plotting import draw_yin_yang
 
 # Of the data: training, validation and test are the same points for every run.

@@ -15,8 +15,8 @@ that spikes first. As there, both time constants of the leaky integrate-and-fire
 spikes come between 0.15 and 2 of them; every LIF neuron spikes once at most; and weights of neurons that miss too many
 spikes are raised. Published: 95.9 +- 0.7 % of the test points.
 
-Quadratic integrate-and-fire (QIF) neurons learn it too. They may spike again; pseudospikes stand for first spikes beyond
-the end of the trial. Initial weights and step sizes are our own.
+Quadratic integrate-and-fire (QIF) neurons learn it too. They may spike again; pseudospikes stand for first spikes
+beyond the end of the trial. Initial weights and step sizes are our own.
 
     python Goltz_2021.py             # one run of each model
     python Goltz_2021.py --seeds 10  # finished runs are kept: it may be broken off and started again

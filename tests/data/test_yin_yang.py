@@ -7,7 +7,7 @@ from brian_qif.data.yin_yang import CLASSES, yin_yang, yin_yang_class
 
 
 def test_areas_are_those_of_the_formula():
-    # The disc's half pi/8 each, of which the dots, pi/100 each, take one apiece: what one half gives to the other comes back.
+    # Half of the disc each, pi/8, without a dot, pi/100: what one half gives to the other comes back.
     line = (np.arange(1000) + 0.5) / 1000
     places = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     shares = np.bincount(yin_yang_class(places) + 1, minlength=4) / len(places)
