@@ -2,8 +2,8 @@
 
 The picture is a disc of radius 1/2 about (1/2, 1/2). Its upper and lower half exchange a disc of half that radius each:
 the yin is the upper half without the disc about (3/4, 1/2), and with that about (1/4, 1/2); the yang is the rest.
-The dots, of radius 1/10 about the centres of these two discs, are the third class. No straight lines part the classes, so a
-network needs hidden neurons.
+The dots, of radius 1/10 about the centres of these two discs, are the third class. No straight lines part the classes,
+so a network needs hidden neurons.
 """
 
 from __future__ import annotations
