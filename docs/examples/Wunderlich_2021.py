@@ -87,4 +87,4 @@ def prepare(neuron, seed, samples):
 
 
 if __name__ == "__main__":
-    run_example(prepare, encode, PUBLISHED, __doc__, epochs=8)
+    run_example(prepare, encode, PUBLISHED, __doc__, epochs=12)
