@@ -164,7 +164,7 @@ def run_example(prepare, encode, published, description, epochs, arguments=None)
     parser.add_argument("--epochs", type=_count, default=epochs, help=f"times each sample is learned; {epochs}")
     parser.add_argument("--samples", type=_count, default=_SIZES["training"], help="training samples; 5000")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time; -1: one per core")
-    parser.add_argument("--out", default=paper, help=f"folder of the finished runs and the results; {paper}")
+    parser.add_argument("--out", default=paper, help=f"folder of runs and results, another after a change; {paper}")
     given = parser.parse_args(arguments)
     settings = {"paper": paper, "epochs": given.epochs, "samples": given.samples}
     folder = claim_folder(given.out, settings)

@@ -135,7 +135,7 @@ class PseudospikeTrial:
         self.beyond, self.record, self.end = beyond, record, end
         self.state: dict[int, _Layer] = {}
         for k in beyond.layers:
-            node: NeuronNode = beyond.plan.nodes[k]
+            node = beyond.plan.nodes[k]
             sample = record.samples[k][-1]
             drive = np.sum(sample[1:], axis=0) + node.drive + self._pseudo_input(k)
             speed = np.sqrt(_SOFTNESS * np.logaddexp(0, drive / _SOFTNESS))

@@ -14,24 +14,24 @@ from brian_qif.protocols.yin_yang import MAP_SIZE, run_example, table_of, yin_ya
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 
 
-def call(script, folder, *options):
-    command = [sys.executable, EXAMPLES / script, "--samples", "40", "--epochs", "1", "--out", folder, *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize("script", ["Wunderlich_2021.py", "Goltz_2021.py"])
-def test_a_script_runs_alone_and_keeps_its_runs(script, tmp_path):
-    done = call(script, tmp_path)
+@pytest.mark.parametrize("paper", ["Wunderlich_2021", "Goltz_2021"])
+def test_an_example_runs_alone_and_keeps_its_runs(paper, tmp_path, capsys):
+    options = ["--samples", "40", "--epochs", "1", "--out", str(tmp_path)]
+    command = [sys.executable, EXAMPLES / f"{paper}.py", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "results.csv")
     assert list(table["neuron"]) == ["lif", "qif"] and set(table["epochs"]) == {1}
     assert np.all((table["mean"] >= 0) & (table["mean"] <= 100))
-    assert (tmp_path / script.replace(".py", ".png")).stat().st_size > 5000
+    assert (tmp_path / f"{paper}.png").stat().st_size > 5000
     run = json.loads((tmp_path / "runs" / "qif_0.json").read_text())
     assert len(run["map"]) == MAP_SIZE**2 and set(run["map"]) <= {0, 1, 2}
-    again = call(script, tmp_path)
-    assert "2 of 2 are there already." in again.stdout
-    assert "epochs was 1, now 2" in call(script, tmp_path, "--epochs", "2").stderr
+    # What is kept needs no network.
+    again = run_example(None, None, (paper, 90.0, 1.0), "", 1, options)
+    assert "2 of 2 are there already." in capsys.readouterr().out
+    np.testing.assert_allclose(again["mean"], table["mean"])
+    with pytest.raises(ValueError, match="epochs was 1, now 2"):
+        run_example(None, None, (paper, 90.0, 1.0), "", 1, [*options, "--epochs", "2"])
 
 
 def test_the_table_is_over_seeds():
