@@ -35,7 +35,7 @@ N_HIDDEN = 200
 # Mean and spread of the initial weights onto hidden and onto output neurons; the step sizes of both; and the limit of
 # one sample's slopes by the weights of a neuron. They were chosen on other points than those of the test.
 SETTINGS = {
-    "lif": ((1.0, 0.05), (1.0, 0.2), (2e-2, 1e-2), None),
+    "lif": ((1.0, 0.05), (1.0, 0.2), (1e-2, 1e-2), None),
     "qif": ((4.0, 0.5), (4.0, 1.0), (5e-2, 5e-2), 1.0),
 }
 
@@ -50,7 +50,7 @@ def make_groups(neuron):
     if neuron == "qif":
         times = {"tau_m": 10 * ms, "tau_s": 5 * ms}
         return QIFGroup(N_HIDDEN, **times, name="hidden"), QIFGroup(3, **times, name="output")
-    times = {"tau_m": 10 * ms, "tau_s": 10 * ms}
+    times = {"tau_m": 15 * ms, "tau_s": 15 * ms}
     # Only the first spike of an output neuron counts; a low reset spares the others.
     return LIFGroup(N_HIDDEN, **times, name="hidden"), LIFGroup(3, **times, v_reset=-1e4, name="output")
 
