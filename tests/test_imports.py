@@ -24,7 +24,7 @@ PARTS = {
     "models": ({"models", "equations"}, {"brian2", "numpy"}),
     "protocols": (
         {"protocols", "models", "training", "data", "plotting", "study_plotting", "solvers", "gradients", "codegen"}
-        | {"landscape_plotting", "perturbation_plotting", "stability_plotting"},
+        | {"landscape_plotting", "perturbation_plotting", "stability_plotting", "yin_yang_plotting"},
         {"brian2", "numpy", "scipy", "pandas", "jinja2", "joblib", "optuna", "sqlalchemy"},
     ),
     "preferences": (set(), {"brian2"}),
@@ -38,6 +38,7 @@ PARTS = {
     "landscape_plotting": ({"plotting"}, {"numpy", "matplotlib"}),
     "perturbation_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib", "pandas"}),
     "stability_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib", "pandas"}),
+    "yin_yang_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib"}),
     "trajectory_plotting": ({"bridges", "solvers"}, {"brian2", "numpy", "matplotlib"}),
     "cli": ({"_version"}, {"brian2"}),
 }
@@ -51,6 +52,7 @@ DEFERRED = {
     "landscape_plotting": {"matplotlib"},
     "perturbation_plotting": {"matplotlib"},
     "stability_plotting": {"matplotlib"},
+    "yin_yang_plotting": {"matplotlib"},
     "protocols": {"distributed", "elephant", "neo", "quantities", "pyspike"},
     "trajectory_plotting": {"matplotlib"},
     "training": {"brian_qif.solvers.simulation"},

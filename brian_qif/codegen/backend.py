@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from ctypes import POINTER, c_double, c_float, c_int, c_int64, c_void_p
+from ctypes import c_double, c_int, c_int64, c_void_p
 
 import numpy as np
 
@@ -27,19 +27,20 @@ from brian_qif.solvers.sweeps import (
 )
 
 _NOT_FINITE, _TOO_MANY_EVENTS, _GRAZING, _OUT_OF_MEMORY = 1, 2, 3, 4
-_DOUBLES, _INTEGERS = POINTER(c_double), POINTER(c_int64)
-_REALS = {"float64": _DOUBLES, "float32": POINTER(c_float)}
+# Arrays are handed over by their address, which is much faster than making typed pointers: a trial takes some thirty.
+# "Reals" have the precision of the state.
+_DOUBLES = _REALS = _INTEGERS = c_void_p
 
 # Updating one neuron by itself costs about as much as this many in a sweep over all (tests/benchmarks/large_sparse.py).
 SPARSE_FACTOR = 100.0
 
-# Result and arguments of each function of templates/interface.hpp; "reals" point to numbers of the state's precision.
+# Result and arguments of each function of templates/interface.hpp.
 _SIGNATURES = {
     "network_create": (c_void_p, [c_double]),
     "network_destroy": (None, [c_void_p]),
     "network_add_source": (None, [c_void_p, c_int64]),
     "network_add_neurons": (None, [c_void_p, c_int, c_int, c_int, c_int64, _DOUBLES, _DOUBLES, _DOUBLES]),
-    "network_add_pathway": (None, [c_void_p, c_int, c_int, *[_INTEGERS] * 4, _DOUBLES, "reals", _DOUBLES]),
+    "network_add_pathway": (None, [c_void_p, c_int, c_int, *[_INTEGERS] * 4, _DOUBLES, _REALS, _DOUBLES]),
     "network_add_component": (None, [c_void_p, c_int64, _INTEGERS]),
     "run_create": (c_void_p, [c_void_p]),
     "run_destroy": (None, [c_void_p]),
@@ -57,7 +58,7 @@ _SIGNATURES = {
     "run_seed_peaks": (None, [c_void_p, c_int, _DOUBLES]),
     "run_seed_samples": (None, [c_void_p, c_int, _DOUBLES]),
     "run_want_model": (None, [c_void_p, c_int, _DOUBLES]),
-    "run_want_pathway": (None, [c_void_p, c_int, "reals", "reals"]),
+    "run_want_pathway": (None, [c_void_p, c_int, _REALS, _REALS]),
     "run_want_node": (None, [c_void_p, c_int, c_int, _DOUBLES, _DOUBLES]),
     "run_reverse": (c_int, [c_void_p]),
     "run_read_spike_slopes": (None, [c_void_p, c_int, _DOUBLES]),
@@ -69,22 +70,13 @@ def _load(plan: NetworkPlan, dtype: str) -> ctypes.CDLL:
     library = load_library(event_source(plan, dtype))
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
-        function.restype = result
-        function.argtypes = [_REALS[dtype] if kind == "reals" else kind for kind in arguments]
+        function.restype, function.argtypes = result, arguments
     return library
 
 
-def _doubles(array: np.ndarray | None):
-    return None if array is None else array.ctypes.data_as(_DOUBLES)
-
-
-def _reals(array: np.ndarray | None):
-    """An array of the state's precision."""
-    return None if array is None else array.ctypes.data_as(_REALS[array.dtype.name])
-
-
-def _integers(array: np.ndarray):
-    return array.ctypes.data_as(_INTEGERS)
+def _address(array: np.ndarray | None) -> int | None:
+    """Where the generated code finds a contiguous array, which the caller keeps alive."""
+    return None if array is None else array.ctypes.data
 
 
 class _PackedPathway:
@@ -115,6 +107,7 @@ class CompiledNetwork:
         self.plan, self.dtype = plan, dtype
         self.library = _load(plan, dtype)
         self.pathways = [_PackedPathway(pathway, dtype) for pathway in plan.pathways]
+        self._checked: Request | None = None
         self._alive: list[np.ndarray] = []  # arrays that the generated code points to
         self.handle = self.library.network_create(SPARSE_FACTOR)
         for node in plan.nodes:
@@ -124,14 +117,14 @@ class CompiledNetwork:
                 self.handle,
                 pathway.source,
                 pathway.target,
-                *map(_integers, (packed.pointer, packed.start, packed.first_target, packed.targets)),
-                _doubles(packed.delay),
-                _reals(packed.weights),
-                _doubles(packed.largest),
+                *map(_address, (packed.pointer, packed.start, packed.first_target, packed.targets)),
+                _address(packed.delay),
+                _address(packed.weights),
+                _address(packed.largest),
             )
         for component in plan.components:
             members = np.array(component, dtype=np.int64)
-            self.library.network_add_component(self.handle, len(component), _integers(members))
+            self.library.network_add_component(self.handle, len(component), _address(members))
 
     def __del__(self):
         if getattr(self, "handle", None):
@@ -147,12 +140,14 @@ class CompiledNetwork:
         self._alive += state
         kind = NUMBERS[FAMILIES[node.kind]]
         self.library.network_add_neurons(
-            self.handle, kind, node.spikes, node.uniform, node.size, *map(_doubles, (numbers, *state))
+            self.handle, kind, node.spikes, node.uniform, node.size, *map(_address, (numbers, *state))
         )
 
     def forward(self, request: Request, stimuli=None) -> Record:
         """Simulate one trial; see :class:`~brian_qif.solvers.sweeps.PreparedNetwork`."""
-        check_request(self.plan, request)
+        if request is not self._checked:  # one serves many samples
+            check_request(self.plan, request)
+            self._checked = request
         run = _Run(self)
         end = self.plan.start + request.duration
         for k, node in enumerate(self.plan.nodes):
@@ -169,7 +164,7 @@ class CompiledNetwork:
     def failure(self, run: int, outcome: int) -> Exception:
         """The exception that a failed sweep stands for."""
         where, when = np.empty(2, dtype=np.int64), np.empty(1)
-        self.library.run_failure(run, _integers(where), _doubles(when))
+        self.library.run_failure(run, _address(where), _address(when))
         if outcome == _GRAZING:
             node = self.plan.nodes[where[0]]
             return GrazingSpikeError(
@@ -199,7 +194,7 @@ class _Run:
             self.library.run_destroy(self.handle)
 
     def set_source(self, node: int, times: np.ndarray, units: np.ndarray) -> None:
-        self.library.run_set_source(self.handle, node, len(times), _doubles(times), _integers(units))
+        self.library.run_set_source(self.handle, node, len(times), _address(times), _address(units))
 
     def forward(self, request: Request) -> Record:
         plan = self.network.plan
@@ -207,10 +202,10 @@ class _Run:
         rates[list(request.averages)] = list(request.averages.values())
         for k, when in request.samples.items():
             when = np.ascontiguousarray(when, dtype=float)
-            self.library.run_set_samples(self.handle, k, len(when), _doubles(when))
+            self.library.run_set_samples(self.handle, k, len(when), _address(when))
         for k in request.peaks:
             self.library.run_want_peaks(self.handle, k)
-        outcome = self.library.run_forward(self.handle, plan.start, request.duration, _doubles(rates))
+        outcome = self.library.run_forward(self.handle, plan.start, request.duration, _address(rates))
         if outcome:
             raise self.network.failure(self.handle, outcome)
         times, units = [], []
@@ -218,16 +213,16 @@ class _Run:
             count = self.library.run_spike_count(self.handle, k)
             times.append(np.empty(count))
             units.append(np.empty(count, dtype=np.int64))
-            self.library.run_read_spikes(self.handle, k, _doubles(times[-1]), _integers(units[-1]))
+            self.library.run_read_spikes(self.handle, k, _address(times[-1]), _address(units[-1]))
         averages = {k: np.empty(plan.nodes[k].size) for k in request.averages}
         for k, values in averages.items():
-            self.library.run_read_average(self.handle, k, _doubles(values))
+            self.library.run_read_average(self.handle, k, _address(values))
         samples = {k: np.empty((len(when), 2, plan.nodes[k].size)) for k, when in request.samples.items()}
         for k, values in samples.items():
-            self.library.run_read_samples(self.handle, k, _doubles(values))
+            self.library.run_read_samples(self.handle, k, _address(values))
         peaks = {k: np.empty(plan.nodes[k].size) for k in request.peaks}
         for k, values in peaks.items():
-            self.library.run_read_peaks(self.handle, k, _doubles(values))
+            self.library.run_read_peaks(self.handle, k, _address(values))
         return Record(times, units, averages, self, samples, peaks)
 
     def reverse(self, record: Record, seeds: Seeds, wanted: Wanted) -> Slopes:
@@ -240,21 +235,21 @@ class _Run:
         models = {k: np.zeros((4, plan.nodes[k].size)) for k in wanted.models}
         with self._lock:
             for k in range(len(plan.nodes)):
-                self.library.run_seed_spikes(self.handle, k, _doubles(spike_seeds.get(k)))
-                self.library.run_seed_average(self.handle, k, _doubles(average_seeds.get(k)))
-                self.library.run_seed_peaks(self.handle, k, _doubles(peak_seeds.get(k)))
-                self.library.run_seed_samples(self.handle, k, _doubles(sample_seeds.get(k)))
-                self.library.run_want_model(self.handle, k, _doubles(models.get(k)))
+                self.library.run_seed_spikes(self.handle, k, _address(spike_seeds.get(k)))
+                self.library.run_seed_average(self.handle, k, _address(average_seeds.get(k)))
+                self.library.run_seed_peaks(self.handle, k, _address(peak_seeds.get(k)))
+                self.library.run_seed_samples(self.handle, k, _address(sample_seeds.get(k)))
+                self.library.run_want_model(self.handle, k, _address(models.get(k)))
                 v, current = initial.get(k, (None, None))
-                self.library.run_want_node(self.handle, k, k in wanted.spike_times, _doubles(v), _doubles(current))
+                self.library.run_want_node(self.handle, k, k in wanted.spike_times, _address(v), _address(current))
             for k in range(len(pathways)):
-                self.library.run_want_pathway(self.handle, k, _reals(weights.get(k)), _reals(delays.get(k)))
+                self.library.run_want_pathway(self.handle, k, _address(weights.get(k)), _address(delays.get(k)))
             outcome = self.library.run_reverse(self.handle)
             if outcome:
                 raise self.network.failure(self.handle, outcome)
             times = {k: np.empty(len(record.spike_times[k])) for k in wanted.spike_times}
             for k, slopes in times.items():
-                self.library.run_read_spike_slopes(self.handle, k, _doubles(slopes))
+                self.library.run_read_spike_slopes(self.handle, k, _address(slopes))
         return Slopes(
             {k: pathways[k].synapse_order(values) for k, values in weights.items()},
             {k: pathways[k].synapse_order(values) for k, values in delays.items()},

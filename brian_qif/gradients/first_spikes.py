@@ -20,11 +20,17 @@ class _FirstSpikeLoss:
 
     def __init__(self, group: NeuronGroup, pseudospikes: bool):
         self.group_name, self.pseudospikes = group_name_of(group, type(self).__name__), bool(pseudospikes)
+        self._known: tuple[NetworkReading, Pseudospikes] | None = None
 
     def _beyond(self, reading: NetworkReading) -> Pseudospikes | None:
+        """What is known before a trial, kept from one sample to the next of the same reading."""
         if not self.pseudospikes:
             return None
-        return Pseudospikes(reading, reading.node(self.group_name), type(self).__name__)
+        known = self._known
+        if known is None or known[0] is not reading:
+            known = reading, Pseudospikes(reading, reading.node(self.group_name), type(self).__name__)
+            self._known = known
+        return known[1]
 
     def check(self, reading: NetworkReading) -> None:
         require_spiking(reading, self.group_name, type(self).__name__)
@@ -39,15 +45,15 @@ class _FirstSpikeLoss:
         times, units = record.spike_times[node], record.spike_units[node]
         spiking, first = np.unique(units, return_index=True)  # times ascend: the first occurrence is the first spike
         latency = np.full(reading.plan.nodes[node].size, reading.plan.start + duration)
-        if beyond is not None:
-            latency = beyond.times(record, duration, 1)[0]
         latency[spiking] = times[first]
+        silent = np.ones(len(latency), dtype=bool)
+        silent[spiking] = False
+        # Where every neuron spikes, no pseudospike counts.
+        trial = beyond.after(record, duration) if beyond is not None and silent.any() else None
+        if trial is not None:
+            latency[silent] = trial.times(1)[0][silent]
         value, slope, output = self._value(latency, reading.plan.start, duration, label)
-        seeds = Seeds()
-        if beyond is not None:
-            silent = np.ones(len(latency), dtype=bool)
-            silent[spiking] = False
-            seeds = beyond.seeds(np.where(silent, slope, 0.0)[None, :])
+        seeds = Seeds() if trial is None else trial.seeds(np.where(silent, slope, 0.0)[None, :])
         seeds.spike_times[node] = np.zeros(len(times))
         seeds.spike_times[node][first] = slope[spiking]
         return Evaluation(float(value), seeds, output)

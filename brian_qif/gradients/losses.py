@@ -98,7 +98,8 @@ class SpikeFunctionLoss:
         times, units = record.spike_times[node], record.spike_units[node]
         inside = len(times)
         if beyond is not None:
-            later = beyond.times(record, duration, self.pseudospikes)
+            trial = beyond.after(record, duration)
+            later = trial.times(self.pseudospikes)
             times = np.concatenate([times, later.ravel()])
             units = np.concatenate([units, np.tile(np.arange(later.shape[1]), len(later))])
             order = np.argsort(times, kind="stable")
@@ -115,7 +116,7 @@ class SpikeFunctionLoss:
             return Evaluation(value, Seeds(spike_times={node: slope}), np.array([value]))
         by_time = np.empty_like(slope)
         by_time[order] = slope
-        seeds = beyond.seeds(by_time[inside:].reshape(later.shape))
+        seeds = trial.seeds(by_time[inside:].reshape(later.shape))
         seeds.spike_times[node] = by_time[:inside]
         return Evaluation(value, seeds, np.array([value]))
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brian_qif.plan.network_plan import VOLTAGE, NeuronNode
+from brian_qif.plan.network_plan import VOLTAGE, NeuronNode, Pathway
 from brian_qif.plan.reader import NetworkReading
 from brian_qif.solvers.sweeps import Record, Seeds
 
@@ -42,8 +42,32 @@ class _Layer:
         return self.phase / self.period
 
 
+@dataclass
+class _Incoming:
+    """A pathway onto a group, and what of it a trial may leave on its way."""
+
+    index: int
+    pathway: Pathway
+    delayed: bool  # whether spikes that have left may not have arrived
+    phased: bool  # whether the source is between two spikes of its own
+
+    def on_the_way(self, trial: PseudospikeTrial) -> np.ndarray | None:
+        """For each synapse, how much of a spike is still to come; None where nothing can be."""
+        pathway = self.pathway
+        share = trial.state[pathway.source].share[pathway.pre] if self.phased else None
+        if not self.delayed:
+            return share
+        record, end = trial.record, trial.end
+        times, units = record.spike_times[pathway.source], record.spike_units[pathway.source]
+        pending = np.zeros(len(pathway.pre))
+        for synapse, (neuron, delay) in enumerate(zip(pathway.pre, pathway.delays, strict=True)):
+            own = times[units == neuron]
+            pending[synapse] = np.count_nonzero((own <= end) & (own + delay >= end))
+        return pending if share is None else pending + share
+
+
 class Pseudospikes:
-    """Pseudospikes of one group, and the way back from slopes by their times.
+    """Pseudospikes of one group: what is known of them before a trial. It does not change; threads may share it.
 
     Parameters
     ----------
@@ -63,68 +87,86 @@ class Pseudospikes:
             )
         self.layers = _upstream(reading.plan, node)
         for k in self.layers:
-            name = self.plan.nodes[k].name
-            (component,) = (members for members in self.plan.components if k in members)
-            own = any(p.source == k and p.target == k for p in self.plan.pathways)
-            if len(component) > 1 or own:
-                raise NotImplementedError(
-                    f"{loss}: pseudospikes need layers without feedback, and '{name}' hears itself. Use "
-                    "pseudospikes=False."
-                )
-            if any(p.target == k and p.port == VOLTAGE for p in self.plan.pathways):
-                raise NotImplementedError(
-                    f"{loss}: pseudospikes need synapses that act on a current; some act on the voltage of '{name}'. "
-                    "Use pseudospikes=False."
-                )
+            self._check(k, loss)
+        self.incoming = {
+            k: [
+                _Incoming(index, pathway, bool(np.any(pathway.delays > 0)), pathway.source in self.layers)
+                for index, pathway in enumerate(self.plan.pathways)
+                if pathway.target == k
+            ]
+            for k in self.layers
+        }
+
+    def _check(self, k: int, loss: str) -> None:
+        name = self.plan.nodes[k].name
+        (component,) = (members for members in self.plan.components if k in members)
+        own = any(p.source == k and p.target == k for p in self.plan.pathways)
+        if len(component) > 1 or own:
+            raise NotImplementedError(
+                f"{loss}: pseudospikes need layers without feedback, and '{name}' hears itself. Use pseudospikes=False."
+            )
+        if any(p.target == k and p.port == VOLTAGE for p in self.plan.pathways):
+            raise NotImplementedError(
+                f"{loss}: pseudospikes need synapses that act on a current; some act on the voltage of '{name}'. "
+                "Use pseudospikes=False."
+            )
 
     def samples(self, duration: float) -> dict[int, np.ndarray]:
         """The states that are needed, for a request."""
         return {k: np.array([self.plan.start + duration]) for k in self.layers}
 
-    def times(self, record: Record, duration: float, count: int) -> np.ndarray:
-        """Times of the first ``count`` pseudospikes, shape (count, neurons)."""
-        self.record, self.end = record, self.plan.start + duration
+    def after(self, record: Record, duration: float) -> PseudospikeTrial:
+        """Those of one trial."""
+        return PseudospikeTrial(self, record, self.plan.start + duration)
+
+
+class PseudospikeTrial:
+    """Pseudospikes after one trial, and the way back from slopes by their times.
+
+    Parameters
+    ----------
+    beyond : `Pseudospikes`
+    record : `Record`
+    end : float
+        The end of the trial, in seconds.
+    """
+
+    def __init__(self, beyond: Pseudospikes, record: Record, end: float):
+        self.beyond, self.record, self.end = beyond, record, end
         self.state: dict[int, _Layer] = {}
-        for k in self.layers:
-            node, sample = self.plan.nodes[k], record.samples[k][-1]
+        for k in beyond.layers:
+            node = beyond.plan.nodes[k]
+            sample = record.samples[k][-1]
             drive = np.sum(sample[1:], axis=0) + node.drive + self._pseudo_input(k)
             speed = np.sqrt(_SOFTNESS * np.logaddexp(0, drive / _SOFTNESS))
             phase = node.tau_m * (np.arctan((sample[0] - 0.5) / speed) + np.pi / 2) / speed
             self.state[k] = _Layer(sample[0], drive, speed, phase, np.pi * node.tau_m / speed)
-        layer = self.state[self.node]
+
+    def times(self, count: int) -> np.ndarray:
+        """Times of the first ``count`` pseudospikes, shape (count, neurons)."""
+        layer = self.state[self.beyond.node]
         return self.end + np.arange(1, count + 1)[:, None] * layer.period - layer.phase
 
-    def _pending(self, pathway) -> np.ndarray:
-        """For each synapse, the number of spikes that have left and not arrived by the end."""
-        times, units = self.record.spike_times[pathway.source], self.record.spike_units[pathway.source]
-        pending = np.zeros(len(pathway.pre))
-        if np.any(pathway.delays > 0):
-            for synapse, (neuron, delay) in enumerate(zip(pathway.pre, pathway.delays, strict=True)):
-                own = times[units == neuron]
-                pending[synapse] = np.count_nonzero((own <= self.end) & (own + delay >= self.end))
-        return pending
-
     def _pseudo_input(self, k: int) -> np.ndarray:
-        total = np.zeros(self.plan.nodes[k].size)
-        for pathway in self.plan.pathways:
-            if pathway.target == k:
-                on_the_way = self._pending(pathway)
-                if pathway.source in self.state:
-                    on_the_way = on_the_way + self.state[pathway.source].share[pathway.pre]
-                total += np.bincount(pathway.post, pathway.weights * on_the_way, len(total))
+        total = np.zeros(self.beyond.plan.nodes[k].size)
+        for incoming in self.beyond.incoming[k]:
+            on_the_way = incoming.on_the_way(self)
+            if on_the_way is not None:
+                total += np.bincount(incoming.pathway.post, incoming.pathway.weights * on_the_way, len(total))
         return total
 
     def seeds(self, slope: np.ndarray) -> Seeds:
         """Seeds of the reverse sweep from the slopes by the times, an array of their shape."""
+        plan = self.beyond.plan
         orders = np.arange(1, len(slope) + 1)[:, None]
-        by_share = {k: np.zeros(self.plan.nodes[k].size) for k in self.layers}
+        by_share = {k: np.zeros(plan.nodes[k].size) for k in self.beyond.layers}
         seeds = Seeds()
-        for k in reversed(self.layers):
-            layer, node = self.state[k], self.plan.nodes[k]
+        for k in reversed(self.beyond.layers):
+            layer, node = self.state[k], plan.nodes[k]
             # The time is end + order*period - phase; the share is phase/period.
             by_period = -by_share[k] * layer.phase / layer.period**2
             by_phase = by_share[k] / layer.period
-            if k == self.node:
+            if k == self.beyond.node:
                 by_period = by_period + np.sum(orders * slope, axis=0)
                 by_phase = by_phase - np.sum(slope, axis=0)
             ratio = (layer.voltage - 0.5) / layer.speed
@@ -142,15 +184,14 @@ class Pseudospikes:
         return seeds
 
     def _through_synapses(self, k, by_drive, by_share, seeds) -> None:
-        for index, pathway in enumerate(self.plan.pathways):
-            if pathway.target != k:
+        for incoming in self.beyond.incoming[k]:
+            on_the_way = incoming.on_the_way(self)
+            if on_the_way is None:
                 continue
-            on_the_way = self._pending(pathway)
-            if pathway.source in self.state:
-                on_the_way = on_the_way + self.state[pathway.source].share[pathway.pre]
-                by_source = by_drive[pathway.post] * pathway.weights
-                by_share[pathway.source] += np.bincount(pathway.pre, by_source, pathway.source_size)
-            seeds.weights[index] = by_drive[pathway.post] * on_the_way
+            pathway, onto = incoming.pathway, by_drive[incoming.pathway.post]
+            if incoming.phased:
+                by_share[pathway.source] += np.bincount(pathway.pre, onto * pathway.weights, pathway.source_size)
+            seeds.weights[incoming.index] = onto * on_the_way
 
 
 def _fraction(ratio: np.ndarray) -> np.ndarray:

@@ -35,14 +35,14 @@ class SpikeSample:
         The neuron of each spike, int64.
     label : int
         The class to which the sample belongs.
-    speaker : int
-        Who spoke it.
+    speaker : int, optional
+        Who spoke it, where somebody did.
     """
 
     times: np.ndarray
     units: np.ndarray
     label: int
-    speaker: int
+    speaker: int | None = None
 
 
 class SpikeDataset:

@@ -179,10 +179,11 @@ struct ForwardSweep {
     // The first neurons to cross spike now, and all whom rounding lets cross by now: twins spike at the same time.
     void spike(double first) {
         history.events.push_back({time, history.actions.size()});
-        std::vector<Crosser> later;
-        for (const Crosser &crosser : crossers) {
+        size_t kept = 0;  // those that remain move forward, in their order
+        for (size_t c = 0; c < crossers.size(); ++c) {
+            const Crosser crosser = crossers[c];
             if (crosser.time > first && !has_crossed(crosser)) {
-                later.push_back(crosser);
+                crossers[kept++] = crosser;
                 continue;
             }
             const int64_t n = crosser.neuron;
@@ -198,9 +199,9 @@ struct ForwardSweep {
                 pending.push(arrival);
             });
             const double again = next_crossing(crosser);
-            if (again != INFINITE) later.push_back({crosser.member, n, again});
+            if (again != INFINITE) crossers[kept++] = {crosser.member, n, again};
         }
-        crossers.swap(later);
+        crossers.resize(kept);
     }
 
     // When a neuron that has just spiked does so again before `foreseen`; quadratic neurons spike once in a step.
