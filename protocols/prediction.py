@@ -49,6 +49,13 @@ def predict(run, file, out=None, rasters=6, threads=None):
         If there is no run or no file.
     ValueError
         If the file has other input neurons or classes than the network.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.prediction import predict
+    >>> summary, table = predict("results/qif", "digits_test.h5", out="predicted", rasters=0)
+    >>> len(table), list(table.columns[:3])
+    (10, ['sample', 'predicted', 'predicted_name'])
     """
     if rasters < 0:
         raise ValueError(f"'rasters' has to be at least 0, not {rasters}.")

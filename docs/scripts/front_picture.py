@@ -63,7 +63,12 @@ def draw():
                 axis.plot(weight, time, "C1o", markersize=4)
                 axis.plot([weight - half, weight + half], [time - half * slope, time + half * slope], "C1", linewidth=2)
         axis.axhline(DURATION / ms, color="gray", linewidth=1)
-        axis.set(title=f"{name} neuron", xlabel="weight of the first input", xlim=(0, largest * unit), ylim=(0, DURATION / ms + 4))
+        axis.set(
+            title=f"{name} neuron",
+            xlabel="weight of the first input",
+            xlim=(0, largest * unit),
+            ylim=(0, DURATION / ms + 4),
+        )
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("spike times (ms)")
     axes[1].text(axes[1].get_xlim()[1], DURATION / ms, "end of the trial", color="gray", va="bottom", ha="right")

@@ -1,6 +1,6 @@
 """A neuron of one's own: exponential integrate-and-fire with adaptation."""
 
-from brian2 import Mohm, NeuronGroup, mV, ms
+from brian2 import Mohm, NeuronGroup, ms, mV
 
 EQUATIONS = """
 dv/dt = (E_L - v + Delta*exp((v - v_T)/Delta) + R*(I - a))/tau_m : volt
