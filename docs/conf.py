@@ -39,7 +39,7 @@ nb_merge_streams = True
 if os.environ.get("BRIAN_QIF_DOCS") == "smoke":
     quick = {"index.md", "qif.md", "first_gradient.md", "which-solver.md", "new-loss.md"}
     pages = Path(__file__).parent.rglob("*.md")
-    nb_execution_excludepatterns = sorted({f"*{page.name}" for page in pages} - {f"*{name}" for name in quick})
+    nb_execution_excludepatterns = sorted({page.name for page in pages} - quick)
 
 autosummary_generate = False
 autodoc_member_order = "bysource"

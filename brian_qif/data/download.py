@@ -103,7 +103,7 @@ def download(name: str, folder: str | os.PathLike | None = None, progress: bool 
     >>> download("mnist")
     Traceback (most recent call last):
     ...
-    ValueError: There is no data set
+    ValueError: There is no data set 'mnist' to download; there are shd.
     """
     if name not in SETS:
         raise ValueError(f"There is no data set '{name}' to download; there are {', '.join(SETS)}.")
