@@ -34,7 +34,7 @@ def test_a_page_is_in_the_sidebar_and_its_links_lead_to_pages(page):
     name = page.relative_to(DOCS).with_suffix("").as_posix()
     front = (DOCS / "index.md").read_text(encoding="utf-8")
     listed = name in ("index", "devices_table") or re.search(rf"^{re.escape(name)}$", front, re.MULTILINE)
-    assert listed or name.startswith(("benchmarks", "studies/")), f"docs/index.md does not list {name}"
+    assert listed or name.startswith(("benchmarks", "examples/", "studies/")), f"docs/index.md does not list {name}"
 
 
 def test_the_front_page_and_the_readme_say_the_same():
