@@ -1,6 +1,7 @@
 """Sphinx configuration; every page that shows output is executed when the documentation is built.
 
 With the environment variable BRIAN_QIF_DOCS=smoke only the pages that take seconds are executed: `make docs-smoke`.
+Names of pages, as in BRIAN_QIF_DOCS=qif.md,fitting.md, have these executed.
 """
 
 import os
@@ -12,6 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent / "scripts"))
 from build_hooks import add_examples, count_executed  # noqa: E402
 
 from brian_qif import __version__  # noqa: E402
+
+QUICK = {"index.md", "qif.md", "first_gradient.md", "which-solver.md", "new-loss.md"}
+chosen = os.environ.get("BRIAN_QIF_DOCS", "")
+EXECUTED = QUICK if chosen == "smoke" else set(filter(None, chosen.split(",")))
 
 project = "brian_qif"
 author = "The brian_qif developers"
@@ -36,11 +41,9 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
-SMOKE = os.environ.get("BRIAN_QIF_DOCS") == "smoke"
-if SMOKE:
-    quick = {"index.md", "qif.md", "first_gradient.md", "which-solver.md", "new-loss.md"}
+if EXECUTED:
     pages = Path(__file__).parent.rglob("*.md")
-    nb_execution_excludepatterns = sorted({page.name for page in pages} - quick)
+    nb_execution_excludepatterns = sorted({page.name for page in pages} - EXECUTED)
 
 autosummary_generate = False
 autodoc_member_order = "bysource"
@@ -48,7 +51,7 @@ numpydoc_show_class_members = False
 numpydoc_show_inherited_class_members = False
 # Kinds of output that a page has besides a picture; folders of pages that may be empty.
 suppress_warnings = ["mystnb.unknown_mime_type", "toc.empty_glob"]
-if SMOKE:
+if EXECUTED:
     suppress_warnings.append("myst-nb.lexer")  # cells that were not executed have no language
 # `make linkcheck` asks external addresses too; publishers refuse programs.
 linkcheck_ignore = [r"https://doi\.org/.*"]
