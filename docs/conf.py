@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "scripts"))
 
-from build_hooks import add_examples, count_executed  # noqa: E402
+from build_hooks import add_examples, count_executed, drop_empty_globs  # noqa: E402
 
 from brian_qif import __version__  # noqa: E402
 
@@ -49,8 +49,7 @@ autosummary_generate = False
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_show_inherited_class_members = False
-# Kinds of output that a page has besides a picture; folders of pages that may be empty.
-suppress_warnings = ["mystnb.unknown_mime_type", "toc.empty_glob"]
+suppress_warnings = ["mystnb.unknown_mime_type"]
 if EXECUTED:
     suppress_warnings.append("myst-nb.lexer")  # cells that were not executed have no language
 # `make linkcheck` asks external addresses too; publishers refuse programs.
@@ -61,4 +60,5 @@ linkcheck_timeout = 20
 def setup(app):
     """Called by Sphinx."""
     app.connect("source-read", add_examples)
+    app.connect("source-read", drop_empty_globs)
     app.connect("build-finished", count_executed)

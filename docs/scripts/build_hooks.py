@@ -29,6 +29,18 @@ def add_examples(app, docname, source):
         source[0] += "\n" + "\n\n".join(example_section(script) for script in scripts)
 
 
+def drop_empty_globs(app, docname, source):
+    """Take patterns that no page matches out of the sidebar: Sphinx would warn of each."""
+
+    def matches(line):
+        pages = Path(app.srcdir).glob(f"{line}.md")
+        return any(page.stem != "index" for page in pages)
+
+    if docname == "index":
+        lines = source[0].split("\n")
+        source[0] = "\n".join(line for line in lines if not re.fullmatch(r"[\w/]+\*", line) or matches(line))
+
+
 def count_executed(app, exception):
     """Say how many pages and code cells were executed."""
     if exception is not None or app.builder.name == "linkcheck":
