@@ -6,7 +6,7 @@ RESULTS ?= results
 TRAIN ?= $(firstword $(wildcard $(DATA)/fsdd_train.h5 $(DATA)/*_train.h5))
 TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 
-.PHONY: help train files-are-there test test-long test-cuda test-matrix sanitize genn-log device-table benchmarks docs lint types clean
+.PHONY: help train files-are-there test test-long test-cuda test-matrix sanitize genn-log device-table benchmarks docs docs-smoke examples linkcheck lint types clean
 
 help:
 	@echo "make train               train LIF and QIF on the synthetic digits of the package, results in results/"
@@ -18,7 +18,10 @@ help:
 	@echo "make genn-log            check the device genn against runtime mode and print a log (Python 3.11, GENN_PATH set)"
 	@echo "make device-table        run every feature of the clock-driven solver on every device, and write the table of the docs"
 	@echo "make benchmarks          time a gradient here and in other packages (fetches them), and write docs/benchmarks.md"
-	@echo "make docs                build the documentation, executing its pages, into docs/_build/html"
+	@echo "make docs                build the documentation, executing its pages and examples, into docs/_build/html"
+	@echo "make docs-smoke          the same, but executing the pages that take seconds only"
+	@echo "make examples            execute the examples of the docstrings and count them"
+	@echo "make linkcheck           ask every external link of the documentation (needs a network)"
 	@echo "make test-matrix         the test suite on every Python and Brian2 that are supported together (those that are here)"
 	@echo "make lint                check style"
 	@echo "make types               check the types of the installed wheel"
@@ -91,8 +94,20 @@ benchmarks:
 	@$(MAKE) --no-print-directory VENV=.venv-benchmarks .venv-benchmarks/installed-peers
 	@.venv-benchmarks/bin/python -m tests.benchmarks.peers --out docs/benchmarks.md
 
-docs: $(VENV)/installed-docs
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+# Warnings are errors, and a link to a page or heading that is not there is a warning.
+SPHINX = $(BIN)/python -m sphinx -W --keep-going
+
+docs: $(VENV)/installed-docs examples
+	$(SPHINX) -b html docs docs/_build/html
+
+docs-smoke: $(VENV)/installed-docs
+	BRIAN_QIF_DOCS=smoke $(SPHINX) -b html docs docs/_build/smoke
+
+examples: $(VENV)/installed-docs
+	$(BIN)/python -m tests.docstrings
+
+linkcheck: $(VENV)/installed-docs
+	BRIAN_QIF_DOCS=smoke $(SPHINX) -b linkcheck docs docs/_build/linkcheck
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""A check of the installation: a small network whose spike times and slopes are known in closed form."""
+"""A small network for examples, and a check of the installation against closed forms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import NamedTuple
 
 import numpy as np
-from brian2 import Network, SpikeGeneratorGroup, Synapses, ms
+from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, ms
 
 from brian_qif.codegen.compiler import CompilerError, find_compiler
 from brian_qif.gradients.losses import SpikeFunctionLoss
@@ -19,8 +19,68 @@ TAU_M, ARRIVAL, WEIGHT = 0.02, 0.002, 8.0
 TOLERANCE = 1e-12
 
 
+class ExampleNetwork(NamedTuple):
+    """A network and its parts; ``synapses`` have the weight ``w`` and lead from all inputs to all neurons."""
+
+    network: Network
+    stimulus: SpikeGeneratorGroup
+    neurons: NeuronGroup
+    synapses: Synapses
+
+
+def example_network(neuron: str = "qif") -> ExampleNetwork:
+    """The network of the examples: three input spikes, two neurons that hear all of them.
+
+    Parameters
+    ----------
+    neuron : "lif" or "qif"
+        The model of the neurons.
+
+    Returns
+    -------
+    `ExampleNetwork`
+        The network, its stimulus, neurons and synapses, in this order.
+
+    Raises
+    ------
+    ValueError
+        For another model.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import EventSolver
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> synapses.w[:]
+    array([4., 5., 3., 4., 5., 6.])
+    >>> EventSolver().simulate(network, 40*ms).spikes[neurons].t
+    array([16.37521292, 18.22973083]) * msecond
+    """
+    from brian_qif.models import LIFGroup, QIFGroup
+
+    groups = {"lif": LIFGroup, "qif": QIFGroup}
+    if neuron not in groups:
+        raise ValueError(f"neuron is 'lif' or 'qif'; {neuron!r} was given.")
+    stimulus = SpikeGeneratorGroup(3, [0, 1, 2], [2, 5, 9] * ms)
+    neurons = groups[neuron](2, tau_m=20 * ms, tau_s=10 * ms)
+    synapses = Synapses(stimulus, neurons, "w : 1", on_pre="I_post += w")
+    synapses.connect()
+    synapses.w = [4, 5, 3, 4, 5, 6]
+    return ExampleNetwork(Network(stimulus, neurons, synapses), stimulus, neurons, synapses)
+
+
 class ExampleRunError(RuntimeError):
-    """The installation does not give the known answer; the message says by how much."""
+    """The installation does not give the known answer; the message says by how much.
+
+    Examples
+    --------
+    >>> from brian_qif import ExampleRunError, example_run
+    >>> try:
+    ...     checked = example_run(report=None)
+    ... except ExampleRunError as error:
+    ...     print(error)  # not here: this installation gives the known answers
+    """
 
 
 class Deviation(NamedTuple):
@@ -56,6 +116,13 @@ def example_run(report: str | None = "text") -> list[Deviation]:
         If a number deviates by more than 1e-12, relatively.
     ValueError
         For another ``report``.
+
+    Examples
+    --------
+    >>> from brian_qif import example_run
+    >>> checked = example_run(report=None)
+    >>> checked[0].quantity
+    'LIF neuron: spike time, s'
     """
     if report not in ("text", None):
         raise ValueError(f"report is 'text' or None; {report!r} was given.")

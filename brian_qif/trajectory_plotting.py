@@ -42,6 +42,17 @@ def plot_spikes(
     Returns
     -------
     `matplotlib.axes.Axes`
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import EventSolver
+    >>> from brian_qif.trajectory_plotting import plot_spikes
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> axes = plot_spikes(EventSolver().simulate(network, 40*ms), neurons)
+    >>> axes.get_xlabel()
+    'time (ms)'
     """
     spikes, axes = recorded_spikes(recorded, group), _current(axes)
     style = {"linestyle": "none", "marker": ".", "color": "k"} | keywords
@@ -87,6 +98,18 @@ def plot_state(
     Returns
     -------
     `matplotlib.axes.Axes`
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> import numpy as np
+    >>> from brian_qif import EventSolver
+    >>> from brian_qif.trajectory_plotting import plot_state
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> axes = plot_state(EventSolver().simulate(network, 40*ms), neurons, "I", np.linspace(0, 40, 100)*ms)
+    >>> len(axes.lines)
+    3
     """
     states, axes = trajectory.state(group, name, times), _current(axes)
     plain = have_same_dimensions(states, 1)

@@ -80,8 +80,8 @@ class LIFGroup(NeuronGroup):
     >>> from brian2 import ms, mV
     >>> from brian_qif.models import LIFGroup
     >>> neurons = LIFGroup(10, tau_m=20*ms, tau_s=5*ms, v_th=15*mV, v_reset=0*mV)
-    >>> print(neurons.tau_m)
-    <neurongroup.tau_m: 20. * msecond>
+    >>> neurons.tau_m[:]
+    20. * msecond
     """
 
     def __init__(

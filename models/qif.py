@@ -91,6 +91,10 @@ class QIFGroup(NeuronGroup):
         For time constants that are not positive and finite, ``v_crit`` not above ``v_rest``, one of them alone, or
         ``v_cut`` less than ten times as far from ``v_rest`` as ``v_crit`` is.
 
+    See Also
+    --------
+    LIFGroup, LeakyIntegratorGroup
+
     Notes
     -----
     `brian_qif.EventSolver` takes the spike at infinity (``spike_at_infinity``) and uses no cut-off. Brian2's
@@ -98,10 +102,6 @@ class QIFGroup(NeuronGroup):
     while it would go to infinity and come back (the variable ``hold``, one step included), and go on from where it then
     is. That time is computed for I = 0, which is negligible against v**2 there. Spikes are reported up to
     ``tau_m*log(v_cut/(v_cut - 1))`` before infinity, and on the time grid; docs/models.md has the measured error.
-
-    See Also
-    --------
-    LIFGroup, LeakyIntegratorGroup
 
     References
     ----------

@@ -13,7 +13,7 @@ from brian_qif.solvers.simulation import duration_in_seconds
 def build_balanced_network(
     neuron, size=200, degree=20, duration=1 * second, rate=40.0, excitation=4.0, inhibition=2.0, seed=0
 ):
-    """Neurons that inhibit one another and hear excitatory spikes that are the same in every trial.
+    """Build neurons that inhibit one another and hear excitatory spikes that are the same in every trial.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def build_balanced_network(
 
     Returns
     -------
-    network : brian2.Network
+    brian2.Network
         The groups are called ``sources`` and ``neurons``.
 
     Raises
@@ -47,6 +47,16 @@ def build_balanced_network(
     ----------
     Monteforte & Wolf (2012), Phys. Rev. X 2, 041007, with a constant drive and pulses; Lajoie, Lin & Shea-Brown (2013),
     Phys. Rev. E 87, 052901, with frozen noise.
+
+    Examples
+    --------
+    >>> from brian2 import second
+    >>> from brian_qif import EventSolver
+    >>> from brian_qif.protocols.balanced_network import build_balanced_network
+    >>> network = build_balanced_network("qif", size=50, degree=10, duration=0.2*second)
+    >>> spikes = EventSolver().simulate(network, 0.2*second).spikes["neurons"]
+    >>> len(spikes.t) > 0
+    True
     """
     if neuron not in NEURONS:
         raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(NEURONS)}.")

@@ -31,6 +31,13 @@ def configured_recipe(config, neuron, batch_size=None, learning_rate=None, input
         If there is no such file.
     ValueError
         If the file is not JSON, has a key that no recipe has, or a value of another kind than the recipe's.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.configuration import configured_recipe
+    >>> recipe = configured_recipe({"tau_m": 0.015}, "lif")
+    >>> recipe.tau_m
+    0.015
     """
     given = recipe_of(neuron, batch_size, learning_rate, inputs)
     if config is None:

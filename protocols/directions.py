@@ -38,6 +38,17 @@ def random_direction(parameters, values, generator, normalise="neuron"):
     References
     ----------
     Li, Xu, Taylor, Studer & Goldstein (2018), Visualizing the loss landscape of neural nets, arXiv:1712.09913
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian_qif.protocols.directions import random_direction
+    >>> from brian_qif.protocols.networks import build_classifier
+    >>> made = build_classifier("lif", 4, 3, 2)
+    >>> values = [np.ones(12), np.ones(6)]
+    >>> direction = random_direction(made.parameters, values, np.random.default_rng(0))
+    >>> [part.shape for part in direction]
+    [(12,), (6,)]
     """
     if normalise not in NORMALISATIONS:
         raise ValueError(f"A direction is normalised by {' or '.join(NORMALISATIONS)}, not by {normalise!r}.")

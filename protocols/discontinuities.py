@@ -83,6 +83,22 @@ class LossLine:
         Spikes and label.
     values, direction : list of numpy.ndarray
         One array for each parameter, in SI units.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian2 import ms
+    >>> from brian_qif import SpikeGradient, SpikeTimeLoss
+    >>> from brian_qif.protocols.discontinuities import LossLine
+    >>> from brian_qif.training.datasets import SpikeSample
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> gradient = SpikeGradient(network, SpikeTimeLoss(neurons, 12*ms), [synapses.w])
+    >>> sample = SpikeSample(np.array([2e-3, 5e-3]), np.array([0, 1]), label=12e-3, speaker=0)
+    >>> line = LossLine(gradient, stimulus, 0.04, sample, gradient.values(), [np.ones(6)])
+    >>> moment = line(0.5)
+    >>> moment.position, sorted(moment.counts().values())
+    (0.5, [1, 1])
     """
 
     def __init__(self, gradient: SpikeGradient, stimulus, duration, sample, values, direction):
@@ -138,6 +154,22 @@ class SpikeChange:
         By group, how many neurons' spikes there are more, and fewer, behind.
     silenced : int
         How many neurons lose their only spikes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian2 import ms
+    >>> from brian_qif import SpikeGradient, SpikeTimeLoss
+    >>> from brian_qif.example import example_network
+    >>> from brian_qif.protocols.discontinuities import LossLine, scan_line
+    >>> from brian_qif.training.datasets import SpikeSample
+    >>> network, stimulus, neurons, synapses = example_network("lif")
+    >>> gradient = SpikeGradient(network, SpikeTimeLoss(neurons, 12*ms), [synapses.w])
+    >>> sample = SpikeSample(np.array([2e-3]), np.array([0]), label=12e-3, speaker=0)
+    >>> line = LossLine(gradient, stimulus, 0.04, sample, [np.zeros(6)], [np.ones(6)])
+    >>> change = scan_line(line, 1, 5, points=9).changes[0]
+    >>> change.gained, change.inside, round(change.time, 4)
+    (True, True, 0.0159)
     """
 
     position: float
@@ -200,6 +232,22 @@ def scan_line(line, low, high, points=101, tolerance=1e-3) -> LineScan:
     ------
     ValueError
         If there are fewer than two points or the line has no length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian2 import ms
+    >>> from brian_qif import SpikeGradient, SpikeTimeLoss
+    >>> from brian_qif.example import example_network
+    >>> from brian_qif.protocols.discontinuities import LossLine, scan_line
+    >>> from brian_qif.training.datasets import SpikeSample
+    >>> network, stimulus, neurons, synapses = example_network("lif")
+    >>> gradient = SpikeGradient(network, SpikeTimeLoss(neurons, 12*ms), [synapses.w])
+    >>> sample = SpikeSample(np.array([2e-3]), np.array([0]), label=12e-3, speaker=0)
+    >>> line = LossLine(gradient, stimulus, 0.04, sample, [np.zeros(6)], [np.ones(6)])
+    >>> scan = scan_line(line, 1, 5, points=9)
+    >>> round(scan.changes[0].position, 9)  # both neurons spike from w = 4 on
+    4.0
     """
     if points < 2 or not low < high:
         raise ValueError(f"A line needs two points or more and an end above its beginning: {points}, {low} to {high}.")

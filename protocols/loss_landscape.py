@@ -122,6 +122,15 @@ def landscape(
     References
     ----------
     Li, Xu, Taylor, Studer & Goldstein (2018), Visualizing the loss landscape of neural nets, arXiv:1712.09913
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.loss_landscape import landscape
+    >>> summary = landscape(
+    ...     "results/qif", test="digits_test.h5", out="landscape", grid=3, samples=1, lines=1, directions=1, cells=1
+    ... )
+    >>> list(summary["networks"])
+    ['QIF']
     """
     for name, reach in (("extent", extent), ("line_extent", line_extent)):
         refuse_unless_positive(f"'{name}' has", reach)

@@ -149,6 +149,15 @@ def build_classifier(
     ValueError
         If the neuron or the output is unknown, a layer has no neurons, a readout that spikes is to learn its time
         constants, or hidden neurons that have a ``tau_s`` of their own are to.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.networks import build_classifier
+    >>> made = build_classifier("qif", 30, 10, 2)  # inputs, hidden neurons, classes
+    >>> len(made.input_synapses), len(made.output_synapses)
+    (300, 20)
+    >>> type(made.loss).__name__
+    'CrossEntropyLoss'
     """
     layers = (n_hidden,) if np.ndim(n_hidden) == 0 else tuple(n_hidden)
     _check(neuron, output, (n_inputs, *layers, n_classes), trials, learn_time_constants)

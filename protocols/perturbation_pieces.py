@@ -35,6 +35,12 @@ class Plan:
         Perturb this spike of the layer, counted in time order, in every sample, instead of drawing some.
     time_scale : float
         In seconds: of the neurons, and of the cost of moving a spike (`match_spikes`).
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.perturbation_pieces import Plan
+    >>> Plan("shift", sizes=(1e-9, 1e-6), repeats=5, seed=0, spike=None, time_scale=0.01)
+    Plan(kind='shift', sizes=(1e-09, 1e-06), repeats=5, seed=0, spike=None, time_scale=0.01)
     """
 
     kind: str

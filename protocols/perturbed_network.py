@@ -32,6 +32,12 @@ class Perturbation:
     size : float
         By how much a spike is shifted, in seconds, or a weight is raised, in root mean squares of the weights of its
         synapses. Of no use for spikes that are added or deleted.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.perturbed_network import Perturbation
+    >>> Perturbation("shift", neuron=3, time=0.1, size=1e-6)  # neuron 3's spike at 0.1 s comes a microsecond later
+    Perturbation(kind='shift', neuron=3, time=0.1, size=1e-06)
     """
 
     kind: str
@@ -97,6 +103,19 @@ class PerturbedNetwork:
         If the network has no such layer, or one that does not spike or reaches nobody.
     NotImplementedError
         For synapses that a spike changes.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif.protocols.perturbed_network import Perturbation, PerturbedNetwork
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> study = PerturbedNetwork(network, 40*ms, stimulus)
+    >>> plain = study.run()
+    >>> later = study.run(perturbation=Perturbation("shift", neuron=0, time=2e-3, size=1e-6))
+    >>> times = plain.trains[neurons.name][0], later.trains[neurons.name][0]
+    >>> bool((times[1] > times[0]).all())
+    True
     """
 
     def __init__(self, network, duration, layer, loss=None, stimulus=None, solver=None, namespace=None, times=None):

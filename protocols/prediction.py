@@ -53,6 +53,13 @@ def predict(run, file, out=None, rasters=6, threads=None, solver="event", device
         If there is no run or no file.
     ValueError
         If the file has other input neurons or classes than the network, or there is no such solver.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.prediction import predict
+    >>> summary, table = predict("results/qif", "digits_test.h5", out="predicted", rasters=0)
+    >>> len(table), list(table.columns[:3])
+    (10, ['sample', 'predicted', 'predicted_name'])
     """
     refuse_below(0, "rasters", rasters)
     refuse_below(1, "threads", threads, optional=True)

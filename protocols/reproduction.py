@@ -46,6 +46,14 @@ class Size:
         Points along a side of the plane of the loss landscapes, and lines through it.
     studied_samples : int
         Test samples of the landscapes and of the perturbations.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.reproduction import SIZES, Size
+    >>> SIZES["smoke"].hidden
+    16
+    >>> Size(64, trials=10, search_epochs=2, seeds=3, epochs=10, grid=15, lines=1, studied_samples=8).epochs
+    10
     """
 
     hidden: int
@@ -98,6 +106,14 @@ def reproduce(train=None, test=None, out=None, size="smoke", threads=None, repor
         If the folder cannot be written.
     ValueError
         If a file is wrong, or the folder holds a reproduction of another size or with other data.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.reproduction import reproduce
+    >>> reproduce(size="large")
+    Traceback (most recent call last):
+    ...
+    ValueError: There is no size 'large'; there are smoke, laptop, full.
     """
     if not isinstance(size, Size) and size not in SIZES:
         raise ValueError(f"There is no size '{size}'; there are {', '.join(SIZES)}.")

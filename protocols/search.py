@@ -96,6 +96,13 @@ def search_settings(
         If the storage cannot be opened or the folder not be written.
     ValueError
         If a file or a setting is wrong, or the study was made with other settings.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.search import search_settings
+    >>> summary = search_settings("digits_train.h5", "search", trials=1, epochs=1, hidden=4, split="sample")
+    >>> summary["trials"]
+    {'complete': 1}
     """
     numbers = {"trials": trials, "epochs": epochs, "hidden": hidden, "heartbeat": heartbeat}
     for name, value in {**numbers, "inputs": inputs, "threads": threads}.items():

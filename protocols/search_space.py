@@ -59,6 +59,12 @@ def search_space(inputs, solver="event", surrogate=False):
     -------
     dict of str to Range or Choice
         By the name of the field of `Recipe`.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.search_space import search_space
+    >>> search_space(700)["tau_m"]
+    Range(low=0.003, high=0.06, log=True)
     """
     width, merged, merge = relative_sizes(inputs)
     clip = width / math.sqrt(merged)

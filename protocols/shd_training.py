@@ -109,6 +109,13 @@ def train_on_recordings(
         If the folder cannot be written, holds another run, or holds none that could go on.
     ValueError
         If a file or a setting is wrong, or differs from those of the run that goes on.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.shd_training import train_on_recordings
+    >>> summary = train_on_recordings("digits_train.h5", "digits_test.h5", "results/lif", "lif", hidden=4, epochs=1)
+    >>> summary["samples"]
+    {'train': 50, 'test': 10, 'test_known_speakers': 8}
     """
     layers = [hidden] if np.ndim(hidden) == 0 else list(hidden)
     numbers = {"epochs": epochs, "inputs": inputs, "batch_size": batch_size, "threads": threads}

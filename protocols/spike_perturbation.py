@@ -68,6 +68,15 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
         If the scheduler does not answer.
     ValueError
         If something is asked for that is not there, or the folder holds a study with other settings.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.spike_perturbation import perturb
+    >>> summary = perturb(
+    ...     "results/qif", "digits_test.h5", "shifted", layer="input", samples=1, repeats=1, sizes=(1e-6,), distances=()
+    ... )
+    >>> summary["found"]["largest_difference_without_perturbation"]
+    0.0
     """
     refuse_below(1, "samples", samples)
     trained = load_network(run)
@@ -183,6 +192,16 @@ def perturb_network(
         If a library for distances or tables is missing.
     ValueError
         If something is asked for that is not there, or the folder holds a study with other settings.
+
+    Examples
+    --------
+    >>> from brian2 import second
+    >>> from brian_qif.protocols.balanced_network import build_balanced_network
+    >>> from brian_qif.protocols.spike_perturbation import perturb_network
+    >>> network = build_balanced_network("qif", size=20, degree=5, duration=0.2*second)
+    >>> summary = perturb_network(network, 0.2*second, "neurons", "one_spike", sizes=(1e-6,), repeats=1, distances=())
+    >>> summary["found"]["largest_difference_without_perturbation"]
+    0.0
     """
     sizes = tuple(SIZES if sizes is None and kind in SIZED else sizes or ())
     plan = Plan(kind, sizes, repeats, seed, spike, time_scale)

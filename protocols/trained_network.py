@@ -80,6 +80,20 @@ class TrainedNetwork(Classifier):
         How many trials lie side by side.
     settings : dict
         The settings of the run, as in its settings.json.
+
+    Examples
+    --------
+    >>> from brian_qif import EventSolver, load_network
+    >>> from brian_qif.training.datasets import SpikeDataset
+    >>> trained = load_network("results/qif")
+    >>> with SpikeDataset("digits_test.h5") as dataset:
+    ...     samples = [dataset[0], dataset[1]]
+    >>> trained.present(samples[0])
+    0
+    >>> trajectory = EventSolver().simulate(trained.network, trained.duration)
+    >>> outputs, spike_counts = trained.classify(samples)
+    >>> outputs.shape
+    (2, 20)
     """
 
     duration: Quantity
@@ -242,10 +256,8 @@ def load_network(run, trials=1):
     Examples
     --------
     >>> from brian_qif import load_network
-    >>> load_network("nowhere")
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: 'nowhere' holds no run: settings.json is missing.
+    >>> load_network("results/qif")  # the folder of a run
+    <TrainedNetwork QIF 70-4-20, trials side by side: 1>
     """
     folder, settings = Path(run), read_settings(run)
     arrays, description = read_checkpoint(folder / "checkpoint.npz")

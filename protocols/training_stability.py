@@ -91,6 +91,13 @@ def measure_stability(
         If the folder cannot be written, or the scheduler does not answer.
     ValueError
         If a setting is wrong, or the folder holds a study with other settings.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.training_stability import measure_stability
+    >>> summary = measure_stability("digits_train.h5", "stability", seeds=1, multiples=(1,), epochs=1, hidden=4)
+    >>> [setting["neuron"] for setting in summary["found"]["settings"]]
+    ['lif', 'qif']
     """
     numbers = {"seeds": seeds, "epochs": epochs, "hidden": hidden, "samples": 1 if samples is None else samples}
     _check(numbers, neurons, multiples)

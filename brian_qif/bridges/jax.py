@@ -54,7 +54,7 @@ def spiking_function(
 
     Returns
     -------
-    function : callable
+    callable
         ``function(*arrays, samples=None)``, one floating-point array per parameter, in SI units and in the parameter's
         shape. It returns an array of the shape of the output; with ``samples``, a sequence of objects with ``times`` in
         seconds from the start of the trial and ``units``, one row for each.

@@ -39,6 +39,17 @@ def spike_trains(recorded: Trajectory | SpikeMonitor, group: Group | str | None 
         If no spikes were recorded there, or a trajectory is given without a group.
     ValueError
         If there is no such group.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import EventSolver
+    >>> from brian_qif.bridges.neo import spike_trains
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> trains = spike_trains(EventSolver().simulate(network, 40*ms), neurons)
+    >>> [len(train) for train in trains]
+    [1, 1]
     """
     spikes = recorded_spikes(recorded, group)
     return [
@@ -72,6 +83,17 @@ def state_signal(
     -------
     `neo.IrregularlySampledSignal`
         One channel per neuron, in the SI unit of the variable.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import EventSolver
+    >>> from brian_qif.bridges.neo import state_signal
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> signal = state_signal(EventSolver().simulate(network, 40*ms), neurons, "v", [5, 10]*ms)
+    >>> signal.shape
+    (2, 2)
     """
     states = np.atleast_2d(trajectory.state(group, name, times))
     dimensions = dict(zip(_BASE_UNITS, group.variables[name].dim._dims, strict=True))

@@ -45,6 +45,14 @@ def export_nir(
     -----
     Spikes of a `SpikeGeneratorGroup` are not part of a graph. An initial state other than v_leak and a current of zero
     goes into the metadata of its node (``v``, ``I``), which `import_nir` reads and other programs do not.
+
+    Examples
+    --------
+    >>> from brian_qif.bridges.nir import export_nir
+    >>> from brian_qif.example import example_network
+    >>> graph = export_nir(example_network("lif").network)
+    >>> sorted(type(node).__name__ for node in graph.nodes.values())
+    ['CubaLIF', 'Input', 'Linear', 'Output']
     """
     area = area_in_seconds(spike_area)
     namespace = get_local_namespace(level=level + 1) if namespace is None else namespace

@@ -94,6 +94,15 @@ def import_nir(graph: nir.NIRGraph, spike_area: Quantity = 1 * second, zero_weig
     Neurons start at ``v_leak`` (NIR says nothing of it), with a synaptic current of zero, unless the metadata of their
     node say otherwise. The bias of an ``Affine`` node is a constant ``bias`` beside the current, whose own start is
     lower by as much, so that both together begin at zero as NIR's current does.
+
+    Examples
+    --------
+    >>> from brian_qif.bridges.nir import export_nir, import_nir
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network("lif")
+    >>> back = import_nir(export_nir(network))
+    >>> len(back.groups[neurons.name])
+    2
     """
     if not isinstance(graph, nir.NIRGraph):
         raise TypeError(f"A nir.NIRGraph is needed, as nir.read gives it; {type(graph).__name__} was given.")

@@ -37,6 +37,16 @@ class SpikeTimes:
     -----
     Without pseudospikes, a spike that does not come counts as coming at the end of the trial, and its slope is exactly
     zero.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif.bridges.outputs import SpikeTimes
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> output = SpikeTimes(neurons, count=2)  # for spiking_function of the bridges to JAX and torch
+    >>> output.shape
+    (2, 2)
     """
 
     dimensions = DIMENSIONLESS
@@ -93,6 +103,15 @@ class ReadoutVoltage:
         Leaky neurons without a threshold.
     weight_time, gain, output
         As for `brian_qif.CrossEntropyLoss`, whose softmax is given the same numbers.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif.bridges.outputs import ReadoutVoltage
+    >>> from brian_qif.models import LeakyIntegratorGroup
+    >>> output = ReadoutVoltage(LeakyIntegratorGroup(3, tau_m=20*ms, tau_s=10*ms), weight_time=30*ms)
+    >>> output.shape
+    (3,)
     """
 
     dimensions = DIMENSIONLESS
@@ -134,6 +153,16 @@ class StateValues:
         The voltage or a synaptic current of the group's equations.
     times : `brian2.Quantity`
         Times within the trial, one or several; see `brian_qif.StateLoss`.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif.bridges.outputs import StateValues
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> output = StateValues(neurons, "v", [5, 10, 15]*ms)
+    >>> output.shape
+    (3, 2)
     """
 
     dimensions = DIMENSIONLESS

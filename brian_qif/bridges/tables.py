@@ -33,6 +33,19 @@ def spike_table(recorded: Trajectory | SpikeMonitor, groups: Sequence[Group | st
         If no spikes were recorded there.
     ValueError
         If there is no such group.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import EventSolver
+    >>> from brian_qif.bridges.tables import spike_table
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> table = spike_table(EventSolver().simulate(network, 40*ms), [neurons])
+    >>> table[["neuron", "time"]].round(6)
+       neuron      time
+    0       1  0.016375
+    1       0  0.018230
     """
     names = recorded_groups(recorded) if groups is None else list(groups)
     found = [recorded_spikes(recorded, name) for name in names]
@@ -62,6 +75,20 @@ def state_table(trajectory: Trajectory, group: NeuronGroup, name: str, times: Qu
     `pandas.DataFrame`
         Columns ``time`` (seconds), ``neuron`` and the variable, in SI units; the unit is in
         ``table.attrs["unit"]``.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import EventSolver
+    >>> from brian_qif.bridges.tables import state_table
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> state_table(EventSolver().simulate(network, 40*ms), neurons, "I", [2, 5]*ms).round(3)
+        time  neuron      I
+    0  0.002       0  4.000
+    1  0.002       1  5.000
+    2  0.005       0  5.963
+    3  0.005       1  7.704
     """
     seconds = np.atleast_1d(np.asarray(times, dtype=float))
     states = np.reshape(np.asarray(trajectory.state(group, name, times)), (len(seconds), -1))

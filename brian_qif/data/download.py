@@ -96,6 +96,14 @@ def download(name: str, folder: str | os.PathLike | None = None, progress: bool 
         If there is no such set, or a file is not the published one.
     OSError
         If a file cannot be fetched or written.
+
+    Examples
+    --------
+    >>> from brian_qif.data.download import download
+    >>> download("mnist")
+    Traceback (most recent call last):
+    ...
+    ValueError: There is no data set 'mnist' to download; there are shd.
     """
     if name not in SETS:
         raise ValueError(f"There is no data set '{name}' to download; there are {', '.join(SETS)}.")

@@ -14,7 +14,13 @@ def embedded_files() -> tuple[Path, Path]:
 
     Returns
     -------
-    training, test : pathlib.Path
-        Files for `SpikeDataset`. Their attribute ``command`` says how they were made.
+    tuple of two pathlib.Path
+        Files for `SpikeDataset`, for training and for the test. Their attribute ``command`` says how they were made.
+
+    Examples
+    --------
+    >>> from brian_qif.data.embedded import embedded_files
+    >>> [path.name for path in embedded_files()]
+    ['synthetic_digits_train.h5', 'synthetic_digits_test.h5']
     """
     return _FOLDER / "synthetic_digits_train.h5", _FOLDER / "synthetic_digits_test.h5"

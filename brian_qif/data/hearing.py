@@ -55,6 +55,15 @@ def hear(
     References
     ----------
     Cramer, Stradmann, Schemmel & Zenke (2022), https://doi.org/10.1109/TNNLS.2020.3044364
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian_qif.data.hearing import hear
+    >>> tone = np.sin(2*np.pi*500*np.arange(4800)/48000)
+    >>> [(times, units)] = hear([tone], [np.random.default_rng(0)], channels=20)
+    >>> times.shape == units.shape, bool(units.max() < 20)
+    (True, True)
     """
     prepared = [prepare(sound) for sound in sounds]
     lengths = [(len(sound) + 1) // 2 for sound in prepared]

@@ -49,6 +49,18 @@ def write_spike_file(
     ------
     FileExistsError
         If there is such a file already.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian_qif.data.spike_file import write_spike_file
+    >>> from brian_qif.training.datasets import SpikeDataset
+    >>> samples = [(np.array([0.25, 0.5]), np.array([1, 0]), label, 0) for label in (0, 1)]
+    >>> write_spike_file("own.h5", samples, class_names=["low", "high"], n_units=2, source="an example")
+    2
+    >>> with SpikeDataset("own.h5") as dataset:
+    ...     dataset[1].times, dataset[1].label
+    (array([0.25, 0.5 ]), 1)
     """
     path = Path(path)
     if path.exists():

@@ -45,6 +45,14 @@ def convert_tonic(
     ------
     ValueError
         If an event has other fields or lies outside the sensor, or labels are not numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian_qif.data.tonic_events import convert_tonic
+    >>> events = np.array([(1000, 3), (2500, 0)], dtype=[("t", int), ("x", int)])
+    >>> convert_tonic([(events, 0), (events, 1)], "gestures.h5", sensor_size=(4, 1, 1))
+    2
     """
     size = sensor_size or getattr(dataset, "sensor_size", None)
     if size is None or len(size) != 3:

@@ -64,6 +64,22 @@ class BatchGradient:
     Notes
     -----
     The result has the same bits for any number of threads.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> import numpy as np
+    >>> from brian_qif import SpikeGradient, SpikeTimeLoss
+    >>> from brian_qif.gradients.batch import BatchGradient
+    >>> from brian_qif.training.datasets import SpikeSample
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> gradient = SpikeGradient(network, SpikeTimeLoss(neurons, 12*ms), [synapses.w])
+    >>> batch = BatchGradient(gradient, stimulus)
+    >>> samples = [SpikeSample(np.array([2e-3, 4e-3]), np.array([0, k]), label=12e-3, speaker=0) for k in (1, 2)]
+    >>> result = batch(samples, 40*ms)
+    >>> result.losses.shape, result.slopes[0].shape
+    ((2,), (6,))
     """
 
     def __init__(self, gradient: SpikeGradient, stimulus: SpikeGeneratorGroup, threads: int | None = None):

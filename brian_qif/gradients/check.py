@@ -24,7 +24,22 @@ CENTRAL_TOLERANCE = 1e-6
 
 
 class GradientCheckError(AssertionError):
-    """A gradient did not pass `check_gradient`."""
+    """A gradient did not pass `check_gradient`.
+
+    Examples
+    --------
+    >>> from brian2 import ms, second
+    >>> import numpy as np
+    >>> from brian_qif import GradientCheckError, SpikeFunctionLoss, SpikeGradient, check_gradient
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> wrong = SpikeFunctionLoss(neurons, lambda t, i: (np.sum(t**2), t))  # the derivative is 2*t
+    >>> try:
+    ...     check_gradient(SpikeGradient(network, wrong, [synapses.w]), 40*ms)
+    ... except GradientCheckError as error:
+    ...     print("FAILED" in str(error))
+    True
+    """
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,19 @@ class DirectionReport:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """Outcome of `check_gradient`: one report per direction; ``rounding`` is the measured noise of the loss."""
+    """Outcome of `check_gradient`: one report per direction; ``rounding`` is the measured noise of the loss.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import SpikeGradient, SpikeTimeLoss, check_gradient
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> gradient = SpikeGradient(network, SpikeTimeLoss(neurons, 12*ms), [synapses.w])
+    >>> report = check_gradient(gradient, 40*ms)
+    >>> [round(direction.order, 1) for direction in report.directions]
+    [2.0, 2.0, 2.0]
+    """
 
     directions: list[DirectionReport]
     rounding: float
@@ -103,6 +130,17 @@ def check_gradient(
         If a direction fails; the message holds the whole report.
     ValueError
         For a solver of single precision, whose rounding hides the order.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import SpikeGradient, SpikeTimeLoss, check_gradient
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> gradient = SpikeGradient(network, SpikeTimeLoss(neurons, 12*ms), [synapses.w])
+    >>> report = check_gradient(gradient, 40*ms)
+    >>> report.passed
+    True
     """
     if not isinstance(gradient, SpikeGradient):
         raise TypeError(f"A SpikeGradient is checked; {gradient!r} was given.")

@@ -32,6 +32,17 @@ class ConvergenceReport:
     ``errors`` has one row per step of ``steps`` (seconds) and one column per parameter of ``labels``: the Euclidean
     distance over the norm of the event-driven slopes. ``floor`` is what remains of the cut-off that stands in for
     infinity, an error that no step removes; ``orders`` has a fit per parameter.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import ClockSolver, SpikeGradient, SpikeTimeLoss, check_gradient
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network("lif")
+    >>> gradient = SpikeGradient(network, SpikeTimeLoss(neurons, 12*ms), [synapses.w], ClockSolver(dt=0.5*ms))
+    >>> report = check_gradient(gradient, 40*ms)
+    >>> report.passed, report.errors.shape
+    (True, (5, 1))
     """
 
     labels: list[str]

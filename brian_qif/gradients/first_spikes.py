@@ -80,6 +80,17 @@ class SpikeTimeLoss(_FirstSpikeLoss):
     -----
     The value has the unit second**2. Without pseudospikes, a neuron that does not spike counts as spiking at the end of
     the trial, with a slope of exactly zero: there is no spike whose time could change.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import SpikeGradient, SpikeTimeLoss
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> loss = SpikeTimeLoss(neurons, target=[12, 18]*ms)
+    >>> value, slopes = SpikeGradient(network, loss, [synapses.w])(40*ms)
+    >>> print(value)
+    41.44947925 ms^2
     """
 
     dimensions = (second**2).dim
@@ -129,6 +140,17 @@ class FirstSpikeCrossEntropyLoss(_FirstSpikeLoss):
     References
     ----------
     Klos & Memmesheimer, arXiv:2309.14523.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import FirstSpikeCrossEntropyLoss, SpikeGradient
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> loss = FirstSpikeCrossEntropyLoss(neurons, label=0, time_scale=5*ms)
+    >>> value, slopes = SpikeGradient(network, loss, [synapses.w])(40*ms)
+    >>> round(value, 6)
+    0.895697
     """
 
     dimensions = DIMENSIONLESS

@@ -65,6 +65,18 @@ class SpikeFunctionLoss:
     The gradient is exact if ``dvalue_dt`` is. A spike that appears or vanishes changes the length of ``t``; where the
     function jumps there, no gradient knows of it. With pseudospikes, a function of the first ``pseudospikes`` spikes of
     each neuron has no such jumps.
+
+    Examples
+    --------
+    >>> from brian2 import ms, second
+    >>> import numpy as np
+    >>> from brian_qif import SpikeFunctionLoss, SpikeGradient
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> loss = SpikeFunctionLoss(neurons, lambda t, i: (np.sum(t**2), 2*t), unit=second**2)
+    >>> value, slopes = SpikeGradient(network, loss, [synapses.w])(40*ms)
+    >>> print(value)
+    600.47068441 ms^2
     """
 
     def __init__(
@@ -147,6 +159,24 @@ class CrossEntropyLoss:
     -----
     Value dimensionless; value and gradient exact up to rounding. A maximum depends on the voltage at one time, so few
     spikes get a gradient, and it has a kink where another time becomes the highest; there one of both slopes is given.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian2 import Network, Synapses
+    >>> from brian_qif import CrossEntropyLoss, SpikeGradient
+    >>> from brian_qif.models import LeakyIntegratorGroup
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> readout = LeakyIntegratorGroup(2, tau_m=20*ms, tau_s=10*ms)
+    >>> out = Synapses(neurons, readout, "w : 1", on_pre="I_post += w")
+    >>> out.connect(condition="i == j")
+    >>> out.w = 1
+    >>> loss = CrossEntropyLoss(readout, label=0, weight_time=20*ms)
+    >>> network = Network(stimulus, neurons, synapses, readout, out)
+    >>> value, slopes = SpikeGradient(network, loss, [synapses.w, out.w])(40*ms)
+    >>> round(value, 6)
+    0.697587
     """
 
     dimensions = DIMENSIONLESS

@@ -37,6 +37,17 @@ class StateLoss:
     -----
     Without ``target`` and ``function`` the value is the sum of the values: for one neuron and one time, its gradient is
     the sensitivity of the state. Value and gradient are exact up to rounding.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import SpikeGradient, StateLoss
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> loss = StateLoss(neurons, "v", 8*ms, target=[1, 1])
+    >>> value, slopes = SpikeGradient(network, loss, [synapses.w])(40*ms)
+    >>> round(float(value), 6)
+    0.49714
     """
 
     def __init__(

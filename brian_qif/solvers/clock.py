@@ -56,6 +56,19 @@ class ClockSolver(NetworkSolver):
     the limit of small steps: the spike is placed inside its step by interpolation, and reset and synapses act as at
     that time. The error of a slope is of order 1 in dt, per spike. Reported spike times are the interpolated ones;
     Brian2's own monitors have the beginning of the step.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import ClockSolver
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> solver = ClockSolver(dt=0.1*ms)
+    >>> solver
+    <ClockSolver, device 'runtime', dt = 0.0001 s: exact between spikes, order 1 in dt through spikes>
+    >>> trajectory = solver.simulate(network, 40*ms)
+    >>> len(trajectory.spikes[neurons].t)
+    2
     """
 
     def __init__(

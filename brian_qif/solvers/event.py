@@ -64,6 +64,17 @@ class EventSolver(NetworkSolver):
     reach their threshold at the same time both spike there. A spike that arrives exactly when a neuron spikes
     finds it after its reset. Where arrivals on the voltage lift a neuron over its threshold, it spikes at once, when
     all arrivals of that time are in; the slope by its time is that of the last excitatory one.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import EventSolver
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> trajectory = EventSolver().simulate(network, 40*ms)
+    >>> trajectory.spikes[neurons].t
+    array([16.37521292, 18.22973083]) * msecond
+    >>> text = EventSolver.explain(network)  # flow, event, jump and adjoint of every group
     """
 
     def __init__(

@@ -197,7 +197,24 @@ class Backend(Protocol):
 
 
 class GrazingSpikeError(ArithmeticError):
-    """A voltage touched its threshold with (nearly) zero slope: the spike time has no bounded derivative."""
+    """A voltage touched its threshold with (nearly) zero slope: the spike time has no bounded derivative.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian2 import Network, SpikeGeneratorGroup, Synapses
+    >>> from brian_qif import GrazingSpikeError, SpikeGradient, SpikeTimeLoss
+    >>> from brian_qif.models import LIFGroup
+    >>> stimulus, neuron = SpikeGeneratorGroup(1, [0], [2]*ms), LIFGroup(1, tau_m=20*ms, tau_s=10*ms, name="neuron")
+    >>> synapse = Synapses(stimulus, neuron, "w : 1", on_pre="I_post += w")
+    >>> synapse.connect()
+    >>> synapse.w = 4  # with less the neuron does not spike
+    >>> try:
+    ...     SpikeGradient(Network(stimulus, neuron, synapse), SpikeTimeLoss(neuron, 9*ms), [synapse.w])(40*ms)
+    ... except GrazingSpikeError as error:
+    ...     print(error)
+    Neuron 0 of 'neuron' only grazes its threshold at 0.01586294348990814 s; its spike time has no bounded derivative.
+    """
 
 
 def unbounded_activity(time: float) -> RuntimeError:

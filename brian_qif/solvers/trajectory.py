@@ -55,6 +55,19 @@ class Trajectory:
         Length of the trial in seconds.
     start : float
         The time at which it began, in seconds.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import EventSolver
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network()
+    >>> trajectory = EventSolver().simulate(network, 40*ms)
+    >>> trajectory.spikes[neurons].i
+    array([1, 0])
+    >>> trajectory.state(neurons, "I", [2, 5]*ms).round(3)
+    array([[4.   , 5.   ],
+           [5.963, 7.704]])
     """
 
     def __init__(self, reading: NetworkReading, duration: float, record: Record, stimuli: dict | None = None):

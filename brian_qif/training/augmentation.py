@@ -34,6 +34,15 @@ def merge_channels(sample: SpikeSample, together: int) -> SpikeSample:
     ------
     ValueError
         If the number is below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian_qif.training.augmentation import merge_channels
+    >>> from brian_qif.training.datasets import SpikeSample
+    >>> sample = SpikeSample(np.array([0.002, 0.002, 0.005]), np.array([4, 5, 9]), label=0, speaker=0)
+    >>> merge_channels(sample, 2).units
+    array([2, 2, 4])
     """
     if together < 1:
         raise ValueError(f"'together' has to be at least 1, not {together}.")
@@ -63,6 +72,16 @@ def separate_copies(sample: SpikeSample, n_units: int, step: float) -> tuple[Spi
         Of the same class as the sample.
     copies : int
         How many copies of every neuron there have to be, 1 if none spikes twice.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian_qif.training.augmentation import separate_copies
+    >>> from brian_qif.training.datasets import SpikeSample
+    >>> sample = SpikeSample(np.array([0.002, 0.002, 0.005]), np.array([2, 2, 4]), label=0, speaker=0)
+    >>> separate, copies = separate_copies(sample, n_units=5, step=1e-4)
+    >>> separate.units, copies
+    (array([2, 7, 4]), 2)
     """
     # As Brian2 assigns times to steps: what lies on a step up to rounding belongs to it.
     steps = np.floor(sample.times / step + 1e-3).astype(np.int64)
@@ -105,6 +124,17 @@ class SpikeAugmentation:
     ------
     ValueError
         If a limit is negative, stretch or warp is not below 1, or no spike would be kept.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian_qif.training.augmentation import SpikeAugmentation
+    >>> from brian_qif.training.datasets import SpikeSample
+    >>> sample = SpikeSample(np.array([0.01, 0.02]), np.array([5, 6]), label=0, speaker=0)
+    >>> change = SpikeAugmentation(n_units=10, shift=2, stretch=0.1)
+    >>> changed = change(sample, np.random.default_rng(0))
+    >>> changed.units, changed.times.round(4)
+    (array([7, 8]), array([0.0095, 0.0191]))
     """
 
     n_units: int

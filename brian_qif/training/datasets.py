@@ -88,6 +88,22 @@ class SpikeDataset:
     ----------
     Cramer, Stradmann, Schemmel & Zenke (2022), The Heidelberg spiking data sets for the systematic evaluation of
     spiking neural networks, https://doi.org/10.1109/TNNLS.2020.3044364
+
+    Examples
+    --------
+    >>> from brian_qif.data.embedded import embedded_files
+    >>> from brian_qif.training.datasets import SpikeDataset
+    >>> dataset = SpikeDataset(embedded_files()[0])
+    >>> len(dataset), dataset.n_units, dataset.n_classes
+    (800, 70, 20)
+    >>> dataset[0].times.shape
+    (490,)
+    >>> training, validation = dataset.split(0.2)
+    >>> len(training), len(validation)
+    (640, 160)
+    >>> len(dataset.select(range(10)))
+    10
+    >>> dataset.close()
     """
 
     def __init__(

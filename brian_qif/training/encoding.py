@@ -49,6 +49,18 @@ class SpikeEncoding:
     ------
     ValueError
         If a number is out of range, or both kinds of times are asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from brian_qif.training.datasets import SpikeSample
+    >>> from brian_qif.training.encoding import SpikeEncoding
+    >>> encoding = SpikeEncoding(n_units=10, merge=5, taps=2, tap_delay=0.1)
+    >>> encoding.n_inputs
+    4
+    >>> encoded = encoding(SpikeSample(np.array([0.01]), np.array([7]), label=0, speaker=0))
+    >>> encoded.times, encoded.units
+    (array([0.01, 0.11]), array([1, 3]))
     """
 
     n_units: int

@@ -42,6 +42,13 @@ class Adam:
     ----------
     Kingma & Ba (2015), Adam: a method for stochastic optimization, arXiv:1412.6980;
     Loshchilov & Hutter (2019), Decoupled weight decay regularization, arXiv:1711.05101
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import Adam
+    >>> optimiser = Adam([0.1, 1*ms], bounds=[None, (1*ms, None)])  # of weights and of time constants
+    >>> optimiser = Adam(0.1, beta_2=0.99)
     """
 
     def __init__(

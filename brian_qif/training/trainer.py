@@ -86,6 +86,27 @@ class Trainer:
     -----
     Gradients are exact up to rounding before ``clip`` and ``floor``, which change the direction of descent; without
     them they are those of `SpikeGradient`. The same seed gives the same bits whatever the number of threads.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> import numpy as np
+    >>> from brian_qif import Adam, Trainer
+    >>> from brian_qif.protocols.networks import build_classifier
+    >>> from brian_qif.training.datasets import SpikeSample
+    >>> made = build_classifier("qif", 4, 3, 2)  # 4 inputs, 3 hidden neurons, 2 classes
+    >>> made.input_synapses.w, made.output_synapses.w = 8, np.linspace(-1, 1, 6)
+    >>> samples = [SpikeSample(np.array([2e-3, 4e-3]), np.array([2*k, 2*k + 1]), label=k, speaker=0) for k in (0, 1)]
+    >>> trainer = Trainer(
+    ...     made.network, made.loss, made.parameters, made.stimulus, 40*ms, optimiser=Adam(0.2), batch_size=2, seed=0
+    ... )
+    >>> history = trainer.train(samples, epochs=20)
+    >>> bool(history["loss"].iloc[-1] < history["loss"].iloc[0])
+    True
+    >>> trainer.evaluate(samples).accuracy
+    0.5
+    >>> trainer.save("checkpoint.npz")
+    >>> trainer.load("checkpoint.npz")
     """
 
     def __init__(
