@@ -130,6 +130,7 @@ REMEDIES = {
     "silent neurons": "input weights of hidden neurons below a floor of activity are raised",
     "large gradients": "one sample's slopes are scaled down per hidden neuron above a limit",
     "initial activity": "input weights are scaled by bisection to a wanted number of spikes per neuron and sample",
+    "grazing spikes": "a sample in which a spike only grazes its threshold, so that its slope has no bound, gives none",
 }
 REGULARISERS = {
     "weight_decay": "weights decay at every step",

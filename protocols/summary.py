@@ -38,6 +38,7 @@ def summarise(trainer, training_set, test_set, settings):
             "test_known_speakers": int(known.sum()),
         },
         "silent_share_hidden": float(history["silent_share_hidden"].iloc[-1]),
+        "grazing_samples": int(history["grazing_samples"].sum()),
         "rate_hidden_hertz": float(history["rate_hidden"].iloc[-1]),
         "settings": settings,
         "trainer": trainer.settings(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from brian_qif.arguments import whole_number
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import SourceNode
 from brian_qif.solvers.simulation import duration_in_seconds
-from brian_qif.solvers.sweeps import Record, Seeds
+from brian_qif.solvers.sweeps import GrazingSpikeError, Record, Seeds
 
 # Sums are formed in this many lanes, whatever the number of threads, and the lanes are added in order: the bits of
 # a gradient do not depend on who computed it, and memory holds one gradient per lane, not one per sample.
@@ -41,12 +41,14 @@ class BatchResult:
 
     ``losses`` has one value per sample and ``outputs`` one row; ``spike_counts`` maps the name of each spiking group
     to counts of shape (samples, neurons); ``slopes`` is the sum over the samples, one SI array per parameter.
+    ``grazing`` has the numbers of the samples that were left out of that sum because a spike only grazes its threshold.
     """
 
     losses: np.ndarray
     outputs: np.ndarray
     spike_counts: dict[str, np.ndarray]
     slopes: list[np.ndarray] | None
+    grazing: list[int] = field(default_factory=list)
 
 
 class BatchGradient:
@@ -102,6 +104,7 @@ class BatchGradient:
         values: Sequence[np.ndarray] | None = None,
         reverse: bool = True,
         transform: Callable[[list[np.ndarray]], None] | None = None,
+        leave_out_grazing: bool = False,
     ) -> BatchResult:
         """Run the samples.
 
@@ -116,10 +119,18 @@ class BatchGradient:
             Whether slopes are wanted.
         transform : callable, optional
             Is given the slopes of one sample, a list of arrays which it may change in place.
+        leave_out_grazing : bool
+            Whether a sample in which a spike only grazes its threshold, so that its slope has no bound, adds none to
+            the sum; otherwise it is an error. Solvers that simulate many samples at a time always make it one.
 
         Returns
         -------
         `BatchResult`
+
+        Raises
+        ------
+        GrazingSpikeError
+            If a spike only grazes its threshold.
         """
         seconds = duration_in_seconds(duration)
         reading = self.gradient.read() if values is None else self.gradient.with_values(self.reading, values)
@@ -130,6 +141,7 @@ class BatchGradient:
         losses = np.empty(len(samples))
         outputs: list[np.ndarray] = [np.empty(0)] * len(samples)
         counts = {k: np.empty((len(samples), plan.nodes[k].size), dtype=np.int64) for k in spiking}
+        grazing: list[int] = []
 
         def stimulus_of(n: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
             times, units = in_order(samples[n])
@@ -159,7 +171,13 @@ class BatchGradient:
             seeds = evaluate(n, record)
             if not reverse:
                 return None
-            slopes = self.gradient.carry_back(reading, prepared, record, seeds, seconds)
+            try:
+                slopes = self.gradient.carry_back(reading, prepared, record, seeds, seconds)
+            except GrazingSpikeError:
+                if not leave_out_grazing:
+                    raise
+                grazing.append(n)
+                return None
             if transform is not None:
                 transform(slopes)
             return slopes
@@ -173,7 +191,10 @@ class BatchGradient:
         total = None
         for part in sums:
             total = _add(total, part)
-        return BatchResult(losses, np.array(outputs), {plan.nodes[k].name: count for k, count in counts.items()}, total)
+        if total is None and grazing:
+            total = [np.zeros_like(value) for value in (self.gradient.values() if values is None else values)]
+        named = {plan.nodes[k].name: count for k, count in counts.items()}
+        return BatchResult(losses, np.array(outputs), named, total, sorted(grazing))
 
     def _in_lanes(self, count: int, run_one) -> list[list[np.ndarray] | None]:
         """The sums over samples that are computed one by one, in threads."""

@@ -60,7 +60,8 @@ class EpochTally:
     def __init__(self, labels, duration):
         self._labels, self._duration = labels, duration
         self._begin = time.perf_counter()
-        self._loss, self._right, self._samples, self._batches, self._lifted = 0.0, 0, 0, 0, 0
+        self._loss, self._right, self._samples, self._batches = 0.0, 0, 0, 0
+        self._lifted, self._grazing = 0, 0
         self._norms = np.zeros(len(labels))
         self._spikes: dict[str, np.ndarray] = {}
 
@@ -71,6 +72,7 @@ class EpochTally:
         self._samples += len(labels)
         self._batches += 1
         self._lifted += lifted
+        self._grazing += len(result.grazing)
         self._norms += [np.linalg.norm(slope) for slope in slopes]
         for group, counts in result.spike_counts.items():
             self._spikes[group] = self._spikes.get(group, 0) + counts.sum(axis=0)
@@ -94,5 +96,6 @@ class EpochTally:
         for label, norm in zip(self._labels, self._norms, strict=True):
             row[f"gradient_norm_{label}"] = float(norm / self._batches)
         row["lifted_neurons"] = self._lifted / self._batches
+        row["grazing_samples"] = self._grazing
         row["seconds"] = time.perf_counter() - self._begin
         return row

@@ -87,6 +87,10 @@ class Trainer:
     Gradients are exact up to rounding before ``clip`` and ``floor``, which change the direction of descent; without
     them they are those of `SpikeGradient`. The same seed gives the same bits whatever the number of threads.
 
+    A spike that only grazes its threshold has no bounded slope. `SpikeGradient` refuses it by a `GrazingSpikeError`; a
+    training with `EventSolver` goes on without the slopes of that sample, as if they were zero, and counts such samples
+    in its history.
+
     Examples
     --------
     >>> from brian2 import ms
@@ -171,7 +175,8 @@ class Trainer:
         ``loss`` and ``accuracy`` are means over the epoch's samples, each before its mini-batch was learned.
         For every spiking group, ``silent_share_...`` is the share of neurons that fired in no sample and ``rate_...``
         the mean rate in Hz; ``gradient_norm_...`` is the mean norm of a parameter's mini-batch gradient (SI);
-        ``lifted_neurons`` is the mean number of neurons below the floor.
+        ``lifted_neurons`` is the mean number of neurons below the floor, ``grazing_samples`` the number of samples that
+        gave no slopes, see the notes on `Trainer`.
         """
         return pd.DataFrame(self._rows)
 
@@ -282,7 +287,7 @@ class Trainer:
             chosen = [samples[int(k)] for k in order[start : start + self.batch_size]]
             if self.augmentation is not None:
                 chosen = [self.augmentation(sample, self._generator) for sample in chosen]
-            result = self.batch(chosen, self.duration, values=self.values, transform=self.clip)
+            result = self.batch(chosen, self.duration, values=self.values, transform=self.clip, leave_out_grazing=True)
             slopes = [slope / len(chosen) for slope in result.slopes]
             slopes = slopes if self.shared is None else self.shared(slopes)
             self._refuse_non_finite(result, slopes, start)

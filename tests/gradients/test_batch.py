@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from brian2 import Network, SpikeGeneratorGroup, Synapses, ms, second
 
-from brian_qif import CrossEntropyLoss, EventSolver, SpikeGradient
+from brian_qif import CrossEntropyLoss, EventSolver, GrazingSpikeError, SpikeGradient, Trainer
 from brian_qif.gradients.batch import BatchGradient
-from brian_qif.models import LeakyIntegratorGroup
+from brian_qif.models import LeakyIntegratorGroup, LIFGroup
 from tests.networks import make_group
 
 
@@ -128,3 +128,43 @@ def test_a_neuron_group_is_no_stimulus(backend):
     _, hidden, gradient = network("lif", backend)
     with pytest.raises(TypeError, match="is not a SpikeGeneratorGroup"):
         BatchGradient(gradient, hidden)
+
+
+def grazing_network(backend):
+    """One input spike of weight 4 just lifts the neuron to its threshold; a second one makes it cross."""
+    stimulus = SpikeGeneratorGroup(2, [], [] * second)
+    neuron, readout = LIFGroup(1, tau_m=20 * ms, tau_s=10 * ms), LeakyIntegratorGroup(2, tau_m=20 * ms, tau_s=5 * ms)
+    into = Synapses(stimulus, neuron, "w : 1", on_pre="I_post += w")
+    out = Synapses(neuron, readout, "w : 1", on_pre="I_post += w")
+    into.connect()
+    out.connect()
+    into.w, out.w = 4, [1, -1]
+    net, loss = Network(stimulus, neuron, readout, into, out), CrossEntropyLoss(readout, weight_time=50 * ms)
+    solver = EventSolver(backend)
+    return stimulus, SpikeGradient(net, loss, [into.w, out.w], solver=solver), (net, loss, [into.w, out.w], solver)
+
+
+GRAZING, CROSSING = Trial(np.array([2e-3]), np.array([0]), 0), Trial(np.array([2e-3, 4e-3]), np.array([0, 1]), 1)
+
+
+def test_a_sample_whose_spike_grazes_is_an_error_or_left_out(backend):
+    stimulus, gradient, _ = grazing_network(backend)
+    batch = BatchGradient(gradient, stimulus, threads=1)
+    with pytest.raises(GrazingSpikeError, match="only grazes its threshold"):
+        batch([CROSSING, GRAZING], 60 * ms)
+    found, alone = (batch(samples, 60 * ms, leave_out_grazing=True) for samples in ([CROSSING, GRAZING], [CROSSING]))
+    assert (found.grazing, alone.grazing) == ([1], [])
+    assert np.all(np.concatenate(alone.slopes) != 0)
+    assert all(np.array_equal(a, b) for a, b in zip(found.slopes, alone.slopes, strict=True))
+    nothing = batch([GRAZING], 60 * ms, leave_out_grazing=True)
+    assert nothing.grazing == [0]
+    assert np.isfinite(nothing.losses[0])
+    assert [slope.tolist() for slope in nothing.slopes] == [[0, 0], [0, 0]]
+
+
+def test_a_training_goes_on_and_counts_samples_whose_spikes_graze(backend):
+    stimulus, _, (net, loss, parameters, solver) = grazing_network(backend)
+    trainer = Trainer(net, loss, parameters, stimulus, 60 * ms, solver, batch_size=3, seed=0, threads=1)
+    history = trainer.train([GRAZING, CROSSING, CROSSING], epochs=1)
+    assert history["grazing_samples"].tolist() == [1]
+    assert np.all(trainer.values[0] != 4)
