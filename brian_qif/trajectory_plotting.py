@@ -109,7 +109,7 @@ def plot_state(
     >>> network, stimulus, neurons, synapses = example_network()
     >>> axes = plot_state(EventSolver().simulate(network, 40*ms), neurons, "I", np.linspace(0, 40, 100)*ms)
     >>> len(axes.lines)
-    3
+    2
     """
     states, axes = trajectory.state(group, name, times), _current(axes)
     plain = have_same_dimensions(states, 1)
