@@ -21,6 +21,12 @@ prefs.register_preferences(
         docs="Further flags for the compiler of generated code, after its own.",
         validator=lambda value: isinstance(value, list) and all(isinstance(flag, str) for flag in value),
     ),
+    genn_gpu=BrianPreference(
+        default=False,
+        docs="Whether the device 'genn' of the clock-driven solver builds programs for a graphics card (CUDA), not for "
+        "the processor. It has not been tried on a card yet.",
+        validator=lambda value: isinstance(value, bool),
+    ),
     samples_at_once=BrianPreference(
         default=32,
         docs="Samples that the clock-driven solver simulates side by side in training, as copies in one network.",

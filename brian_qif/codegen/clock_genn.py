@@ -1,4 +1,4 @@
-"""Runs the networks of a clock-driven gradient on GeNN, as programs for the processor that brian2genn builds once."""
+"""Runs the networks of a clock-driven gradient on GeNN, as programs that brian2genn builds once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 import sympy
-from brian2 import second
+from brian2 import prefs, second
 from brian2.devices.device import all_devices, get_device
 
 from brian_qif.codegen.clock_forward import ClockObjects
@@ -22,6 +22,7 @@ from brian_qif.codegen.clock_genn_objects import (
     share_by_weight,
 )
 from brian_qif.codegen.clock_standalone import Standalone, StandaloneProgram, brian2_device
+from brian_qif.codegen.cuda_installation import graphics_cards, nvcc_path
 from brian_qif.codegen.genn_installation import what_is_missing
 from brian_qif.equations.text import as_symbol
 from brian_qif.plan.clocked import ClockedNode
@@ -29,6 +30,7 @@ from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.solvers.clock_tasks import Layout, Task, Values, delay_steps, register_device, step_length
 
 _DEVICE = "brian_qif_genn"
+_GPU = "brian_qif.genn_gpu"
 # What brian2genn sets when it is activated, and leaves.
 _PREFERENCES = {
     "codegen.generators.cpp.restrict_keyword": "__restrict",
@@ -46,8 +48,8 @@ class GennProgram(StandaloneProgram):
         if _DEVICE not in all_devices:
             all_devices[_DEVICE] = GeNNDevice()
         # brian2genn builds when the network is run, and not otherwise.
-        options = {"directory": str(self.directory), "use_GPU": False, "run": False, "with_output": False}
-        return brian2_device(_DEVICE, _PREFERENCES, build_on_run=True, **options)
+        options = {"directory": str(self.directory), "run": False, "with_output": False}
+        return brian2_device(_DEVICE, _PREFERENCES, build_on_run=True, use_GPU=prefs[_GPU], **options)
 
     def _make(self, build: Callable[[], ClockObjects], values: Values) -> None:
         log = logging.getLogger("brian2.devices.genn")
@@ -205,13 +207,18 @@ def _refused_synapses(plan: NetworkPlan, p: int) -> str | None:
 
 
 class Genn(GennShaped, Standalone):
-    """GeNN on the processor, by brian2genn."""
+    """GeNN by brian2genn, on the processor or, where the preference says so, on a graphics card."""
 
     name = "genn"
     program = GennProgram
+    built_for = _GPU
 
     def missing(self) -> str | None:
-        return what_is_missing()
+        missing = what_is_missing()
+        if missing is not None or not prefs[_GPU] or (nvcc_path() is not None and graphics_cards()):
+            return missing
+        lacking = "no compiler nvcc" if nvcc_path() is None else "no graphics card (nvidia-smi)"
+        return f"There is {lacking} for GeNN; with prefs['{_GPU}'] = False it runs on the processor."
 
     def clock(self, plan: NetworkPlan):
         # GeNN has one clock, that of this name.

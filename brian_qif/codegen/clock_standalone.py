@@ -196,6 +196,7 @@ class Standalone(Runtime):
 
     name = "cpp_standalone"
     program = StandaloneProgram
+    built_for = "devices.cpp_standalone.openmp_threads"  # the preference with which programs change
 
     def __init__(self):
         super().__init__()
@@ -208,7 +209,7 @@ class Standalone(Runtime):
             if len(units) > rooms.get(label, 0):
                 rooms[label] = room_for(len(units))
         values = padded(values, {label: rooms.setdefault(label, room_for(0)) for label in values.spikes}, steps)
-        key = (key, tuple(rooms.items()), values.queues is None, prefs["devices.cpp_standalone.openmp_threads"])
+        key = (key, tuple(rooms.items()), values.queues is None, prefs[self.built_for])
 
         def known_by():
             # What is compiled in is part of what the program is known by.

@@ -35,7 +35,12 @@ COMPENSATED = "v = v_reset + (v - v_th)*(I - v_reset)/(I - v_th)"
 
 def on_a_clock(run, samples, dt, device, compensated=False):
     """Outputs for samples side by side, and the share of input spikes that are in another step than their own."""
-    brian2.set_device(device, directory=None, build_on_run=True)
+    options = {}
+    if device == "genn":
+        import brian2genn  # noqa: F401  (registers the device)
+
+        options["use_GPU"] = False
+    brian2.set_device(device, directory=None, build_on_run=True, **options)
     brian2.defaultclock.dt = dt
     trained = load_network(run, trials=len(samples))
     if compensated:

@@ -10,7 +10,7 @@ from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, defaultc
 from brian2.devices.device import get_device
 
 from brian_qif import ClockSolver, CrossEntropyLoss, SpikeFunctionLoss, SpikeGradient
-from brian_qif.codegen import genn_installation
+from brian_qif.codegen import clock_genn, genn_installation
 from brian_qif.codegen.clock_devices import Runtime
 from brian_qif.codegen.clock_genn import GennShaped
 from brian_qif.gradients.batch import BatchGradient
@@ -218,3 +218,20 @@ def test_missing_parts_are_named(monkeypatch, tmp_path):
     assert find_device("genn").missing().startswith(f"brian2genn speaks to GeNN 4, and in '{tmp_path}' is version 5.1")
     (tmp_path / "version.txt").write_text("4.9.0\n")
     assert find_device("genn").missing() is None or "compiler" in find_device("genn").missing()
+
+
+@pytest.mark.parametrize(
+    ("compiler", "cards", "lacking"),
+    [(None, [], "no compiler nvcc"), ("nvcc", [], "no graphics card (nvidia-smi)"), ("nvcc", ["a card"], None)],
+)
+def test_programs_for_a_graphics_card_need_one(monkeypatch, compiler, cards, lacking):
+    monkeypatch.setattr(clock_genn, "what_is_missing", lambda: None)
+    monkeypatch.setattr(clock_genn, "nvcc_path", lambda: compiler)
+    monkeypatch.setattr(clock_genn, "graphics_cards", lambda: cards)
+    assert find_device("genn").missing() is None
+    prefs["brian_qif.genn_gpu"] = True
+    try:
+        said = f"There is {lacking} for GeNN; with prefs['brian_qif.genn_gpu'] = False it runs on the processor."
+        assert find_device("genn").missing() == (None if lacking is None else said)
+    finally:
+        prefs["brian_qif.genn_gpu"] = False
