@@ -57,7 +57,7 @@ def yin_yang_class(points: np.ndarray) -> np.ndarray:
 
 
 def yin_yang(samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the Yin-Yang set, a class drawn for each and then a place in it, all places being equally likely.
+    """Draw points of the Yin-Yang set: a class for each, and then a place in it, all places being equally likely.
 
     Parameters
     ----------

@@ -33,6 +33,18 @@ class SpikeCountCrossEntropyLoss:
     Value dimensionless. A number of spikes is constant until it jumps, so its exact derivative is zero wherever there
     is one. A gradient needs ``ClockSolver(surrogate=...)``, where every step counts as a spike by a smooth amount;
     other solvers give the value alone, and `SpikeGradient` refuses them.
+
+    Examples
+    --------
+    >>> from brian2 import ms
+    >>> from brian_qif import ClockSolver, SpikeCountCrossEntropyLoss, SpikeGradient
+    >>> from brian_qif.example import example_network
+    >>> network, stimulus, neurons, synapses = example_network("lif")
+    >>> loss = SpikeCountCrossEntropyLoss(neurons, label=0)
+    >>> solver = ClockSolver(surrogate="superspike", dt=0.5*ms)
+    >>> value, slopes = SpikeGradient(network, loss, [synapses.w], solver)(40*ms)
+    >>> round(value, 4), slopes[0][:2].round(4)  # the second neuron spikes once more than the first
+    (1.3133, array([-0.3785,  0.2982]))
     """
 
     dimensions = DIMENSIONLESS
