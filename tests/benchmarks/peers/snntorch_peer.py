@@ -33,6 +33,6 @@ def prepare(setup: Setup, task: Task):
             voltages.append(state[1])
         return torch.stack(voltages).mean(0), fired
 
-    # Its voltage rises by the whole current in every step.
-    scale = 1 - decays["beta"]
+    # Its voltage rises by the whole current in every step, and the current lasts as long as a sum of steps.
+    scale = (1 - decays["beta"]) * (1 - decays["alpha"]) * TAU_S / STEP
     return gradient_of(task, forward, (scale, scale))
