@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from brian2 import BrianLogger, prefs
+from brian2 import BrianLogger, defaultclock, ms, prefs
 
 # Nothing here needs a compiler for Brian2's own code, and networks are made without being run.
 prefs.codegen.target = "numpy"
@@ -15,6 +15,13 @@ if os.environ.get("BRIAN_QIF_SANITIZE"):
     flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
     prefs["brian_qif.extra_compile_args"] = flags
 BrianLogger.suppress_name("unused_brian_object")
+
+
+@pytest.fixture(autouse=True)
+def step_of_the_clock():
+    """A test that fails leaves its step of the clock to no other."""
+    yield
+    defaultclock.dt = 0.1 * ms
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gzip
 import json
+import os
 import queue
 import shutil
 import subprocess
@@ -44,7 +45,8 @@ def look_through(path, n_units=None, n_classes=None, labelled=True):
     ValueError
         If anything is wrong with the file.
     """
-    request = {"path": str(path), "n_units": n_units, "n_classes": n_classes, "labelled": labelled}
+    # The helper keeps the folder in which it was started.
+    request = {"path": os.path.abspath(path), "n_units": n_units, "n_classes": n_classes, "labelled": labelled}
     answer = _helper.ask(request)
     if "wrong" in answer:
         raise ValueError(answer["wrong"])

@@ -24,9 +24,10 @@ def gradient_on(device: str):
     """LIF neurons that drive QIF neurons, which hear each other late, and a readout; refractory by the cut-off."""
     generator = np.random.default_rng(0)
     stimulus = SpikeGeneratorGroup(5, [], [] * ms)
-    first = LIFGroup(3, tau_m=20 * ms, tau_s=5 * ms)
-    second = QIFGroup(3, tau_m=20 * ms, tau_s=10 * ms)
-    readout = LeakyIntegratorGroup(2, tau_m=20 * ms, tau_s=10 * ms)
+    # Names decide the order of the groups, and those that Brian2 makes up sort 10 before 9.
+    first = LIFGroup(3, tau_m=20 * ms, tau_s=5 * ms, name="first*")
+    second = QIFGroup(3, tau_m=20 * ms, tau_s=10 * ms, name="second*")
+    readout = LeakyIntegratorGroup(2, tau_m=20 * ms, tau_s=10 * ms, name="third*")
     delays = {(stimulus, first): 0 * ms, (first, second): generator.uniform(0, 8, 9) * ms, (second, second): 1.5 * ms}
     parts = []
     for (source, target), delay in {**delays, (second, readout): 0 * ms}.items():

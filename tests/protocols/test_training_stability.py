@@ -13,7 +13,9 @@ from brian_qif.cli import main
 from brian_qif.protocols.training_stability import measure_stability, shares
 from tests.training.spike_files import write_pattern_file
 
-SMALL = {"hidden": 4, "seeds": 2, "multiples": (0.03, 300.0), "epochs": 2}
+# So few patterns are told apart by spikes that coincide.
+CONFIG = {"coincident": 0}
+SMALL = {"hidden": 4, "seeds": 2, "multiples": (0.03, 300.0), "epochs": 2, "config": CONFIG}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,9 @@ def test_killed_and_started_again(file, study, tmp_path):
     folder, _ = study
     out = tmp_path / "out"
     numbers = ["--hidden", "4", "--seeds", "2", "--multiples", "0.03", "300", "--epochs", "2", "--plain"]
-    command = ["stability", "--train", str(file), *numbers, "--out", str(out)]
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(CONFIG))
+    command = ["stability", "--train", str(file), *numbers, "--config", str(config), "--out", str(out)]
     worker = subprocess.Popen([sys.executable, "-m", "brian_qif.cli", *command], stdout=subprocess.DEVNULL)
     while len(list(out.glob("runs/*.json"))) < 3:
         assert worker.poll() is None

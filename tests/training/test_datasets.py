@@ -186,3 +186,10 @@ def test_whole_speakers_are_held_out(tmp_path):
         dataset.split(1.5)
     with pytest.raises(ValueError, match="by 'speaker' or by 'sample', not by 'word'"):
         dataset.split(by="word")
+
+
+def test_a_path_is_relative_to_the_folder_of_now(path, tmp_path, monkeypatch):
+    SpikeDataset(path).close()  # a helper that looks through files runs from now on
+    monkeypatch.chdir(tmp_path)
+    with SpikeDataset(path.name) as dataset:
+        assert len(dataset) > 0
