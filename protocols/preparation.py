@@ -10,7 +10,7 @@ from brian2 import ms, second
 from brian_qif.protocols.networks import SPIKING_OUTPUTS, layer_mark
 from brian_qif.protocols.trained_network import classifier_of
 from brian_qif.training.augmentation import SpikeAugmentation
-from brian_qif.training.encoding import AugmentationBeforeTaps, SpikeEncoding
+from brian_qif.training.encoding import EncodedAugmentation, SpikeEncoding
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
 from brian_qif.training.optimisers import Adam
 from brian_qif.training.remedies import ActivityFloor, SharedBySource
@@ -27,11 +27,10 @@ def encoding_of(recipe, inputs):
     return SpikeEncoding(inputs, recipe.merge, recipe.time_step, recipe.virtual_times, **taps)
 
 
-def augmentation_of(recipe, inputs):
-    """What a recipe changes of the samples that a number of input neurons get."""
-    encoding = SpikeEncoding(inputs // recipe.taps, taps=recipe.taps, tap_delay=recipe.tap_delay)
-    augmentation = SpikeAugmentation(encoding.n_channels, recipe.shift, recipe.stretch, recipe.jitter)
-    return augmentation if recipe.taps == 1 else AugmentationBeforeTaps(augmentation, encoding)
+def augmentation_of(recipe, encoding):
+    """What a recipe changes of recorded samples, which are then encoded."""
+    changes = SpikeAugmentation(encoding.n_units, recipe.shift, recipe.stretch, recipe.jitter)
+    return EncodedAugmentation(changes, encoding)
 
 
 def trial_duration(samples):
@@ -39,7 +38,7 @@ def trial_duration(samples):
     return (math.floor(float(samples.duration) / 0.01) + 1) * 10 * ms
 
 
-def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recurrent=False, solver=None):
+def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recurrent=False, solver=None, encoding=None):
     """The network and its trainer, with all weights still zero.
 
     Parameters
@@ -56,6 +55,9 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         See `train_on_recordings`.
     solver : EventSolver or ClockSolver, optional
         By default an `EventSolver`.
+    encoding : SpikeEncoding, optional
+        From `encoding_of`. What is learned are then recorded samples, changed and encoded at each use; what is
+        evaluated are encoded ones.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         clip=clips,
         floor=[ActivityFloor(synapses.w, **levels) for synapses in layers if recipe.floor],
         schedule=CosineSchedule(),
-        augmentation=augmentation_of(recipe, sizes[0]),
+        augmentation=augmentation_of(recipe, encoding or SpikeEncoding(sizes[0])),
         shared=SharedBySource([classifier.input_synapses.delay]) if classifier.learns_input_delays else None,
         namespace={},
     )

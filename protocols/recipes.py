@@ -39,7 +39,7 @@ class Recipe:
         Hidden neurons above so many spikes per sample have ``lift`` subtracted from all their input weights; 0, or no
         floor: none.
     shift, stretch, jitter : int, float, float
-        Augmentation of the training samples, see `SpikeAugmentation`.
+        Augmentation of the recorded training samples, before they are encoded, see `SpikeAugmentation`.
     batch_size : int
         Samples per step.
     output : str
@@ -113,9 +113,9 @@ _HEARING = {
     "input_mean": 0.3,
     "smoothing": 1.0,
     "lift": 5e-3,
-    "shift": 1,
+    "shift": 10,
     "stretch": 0.1,
-    "jitter": 0.6,
+    "jitter": 6.0,
     "weight_time": 0.3,
     "output_scale": 0.1,
     "learning_rate": 1e-2,
@@ -200,8 +200,8 @@ def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS):
     # The norm of the slopes per input: sqrt(inputs) of them, each as large as there are spikes of one.
     recipe["clip"] *= width / math.sqrt(merged)
     recipe["smoothing"] *= merged
-    recipe["jitter"] *= merged
-    recipe["shift"] = round(recipe["shift"] * merged)
+    recipe["jitter"] *= width
+    recipe["shift"] = round(recipe["shift"] * width)
     if batch_size is not None:
         recipe["batch_size"] = batch_size
     if learning_rate is not None:

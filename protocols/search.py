@@ -167,16 +167,19 @@ class _Judge:
             yield samples.split(self.validate, by=self.split, seed=self.seed)
 
     def __call__(self, trial, recipe):
-        with self._samples(encoding_of(recipe, self.inputs)) as (training, validation):
-            return self._judge(trial, recipe, training, validation)
+        encoding = encoding_of(recipe, self.inputs)
+        with self._samples(encoding) as (training, validation):
+            return self._judge(trial, recipe, encoding, training, validation)
 
-    def _judge(self, trial, recipe, training, validation):
+    def _judge(self, trial, recipe, encoding, training, validation):
         from optuna import TrialPruned
 
         sizes = (training.n_units, self.hidden, training.n_classes)
         solver = solver_of(recipe, **self.solver)
         duration = trial_duration(training)
-        trainer = prepare_trainer(self.neuron, sizes, duration, recipe, self.seed, self.threads, solver=solver)
+        trainer = prepare_trainer(
+            self.neuron, sizes, duration, recipe, self.seed, self.threads, solver=solver, encoding=encoding
+        )
         trial.set_user_attr("recipe", asdict(recipe))
         notes = {}
 
@@ -204,7 +207,7 @@ class _Judge:
         except ValueError as error:
             return _failed(trial, "no initial activity", error)
         try:
-            trainer.train(training, self.epochs, after_epoch=watch)
+            trainer.train(training.as_recorded(), self.epochs, after_epoch=watch)
         except ArithmeticError as error:
             return _failed(trial, "diverged", error)
         return notes["validation_accuracy"]

@@ -149,7 +149,7 @@ def train_on_recordings(
         folder.claim(settings)
         sizes = (encoding.n_inputs, settings["hidden"], training_set.n_classes)
         duration = trial_duration(training_set)
-        trainer = prepare_trainer(neuron, sizes, duration, recipe, seed, threads, recurrent, chosen)
+        trainer = prepare_trainer(neuron, sizes, duration, recipe, seed, threads, recurrent, chosen, encoding)
         progress = Progress(report)
         if training_set.synthetic or test_set.synthetic:
             progress.line(SYNTHETIC)
@@ -160,7 +160,7 @@ def train_on_recordings(
             activity = initialise(trainer, training_set, sizes, recipe, seed)
             progress.line(f"Initial activity: {activity:.2f} spikes per hidden neuron and sample.")
         trainer.train(
-            training_set,
+            training_set.as_recorded(),
             epochs,
             report=report,
             checkpoint=folder.checkpoint,

@@ -213,12 +213,12 @@ def train_once(train, neuron, recipe, multiple, seed, settings):
         if settings["samples"] is not None:
             chosen = dataset.select(np.linspace(0, len(dataset) - 1, settings["samples"]).astype(int))
         sizes = (encoding.n_inputs, settings["hidden"], dataset.n_classes)
-        trainer = prepare_trainer(neuron, sizes, trial_duration(dataset), recipe, seed, threads=1)
+        trainer = prepare_trainer(neuron, sizes, trial_duration(dataset), recipe, seed, threads=1, encoding=encoding)
         initialise(trainer, chosen, sizes, recipe, seed)
         before = trainer.evaluate(chosen)
         reason, after = None, None
         try:
-            trainer.train(chosen, settings["epochs"])
+            trainer.train(chosen.as_recorded(), settings["epochs"])
             after = trainer.evaluate(chosen)
         except ArithmeticError as error:
             reason = str(error)

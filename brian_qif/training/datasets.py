@@ -231,6 +231,19 @@ class SpikeDataset:
         part._indices = chosen
         return part
 
+    def as_recorded(self) -> SpikeDataset:
+        """The same samples without the encoding.
+
+        Returns
+        -------
+        SpikeDataset
+            It shares the open file with this one.
+        """
+        recorded = object.__new__(SpikeDataset)
+        recorded.__dict__.update(self.__dict__)
+        recorded._encoding = None
+        return recorded
+
     def split(self, share: float = 0.2, by: str = "speaker", seed: int = 0) -> tuple[SpikeDataset, SpikeDataset]:
         """Hold out a part of the samples, for choosing settings.
 

@@ -33,13 +33,13 @@ def recipe(**more):
 def trained(neuron, sizes=SIZES, recurrent=False, epochs=6, **more):
     chosen, samples = recipe(**more), words()
     encoding = encoding_of(chosen, sizes[0])
-    samples = [encoding(sample) for sample in samples]
+    encoded = [encoding(sample) for sample in samples]
     sizes = (encoding.n_inputs, *sizes[1:])
-    trainer = prepare_trainer(neuron, sizes, 60 * ms, chosen, 0, 1, recurrent)
-    initialise(trainer, samples, sizes, chosen)
-    first = trainer.evaluate(samples).loss
+    trainer = prepare_trainer(neuron, sizes, 60 * ms, chosen, 0, 1, recurrent, encoding=encoding)
+    initialise(trainer, encoded, sizes, chosen)
+    first = trainer.evaluate(encoded).loss
     trainer.train(samples, epochs)
-    return trainer, first, trainer.evaluate(samples).loss
+    return trainer, first, trainer.evaluate(encoded).loss
 
 
 def test_layers_and_their_parameters():

@@ -5,7 +5,7 @@ import pytest
 
 from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.datasets import SpikeSample
-from brian_qif.training.encoding import AugmentationBeforeTaps, SpikeEncoding
+from brian_qif.training.encoding import EncodedAugmentation, SpikeEncoding
 
 
 def sample(times, units):
@@ -63,23 +63,32 @@ def test_every_tap_of_a_delay_line_has_the_spikes_later():
     assert encoding.n_inputs == 9 and encoding.n_channels == 3
     assert found.times == pytest.approx([0.01, 0.11, 0.15, 0.21, 0.25, 0.35])
     assert found.units.tolist() == [2, 5, 0, 8, 3, 6]
-    first = encoding.first_tap(found)
-    assert first.times.tolist() == [0.01, 0.15] and first.units.tolist() == [2, 0]
     assert encoding.duration_of(0.15) == pytest.approx(0.35)
 
 
 def test_taps_carry_the_same_changed_spikes():
     generator = np.random.default_rng(0)
-    encoding = SpikeEncoding(20, taps=2, tap_delay=0.05)
-    given = encoding(sample(np.sort(generator.uniform(0, 0.5, 200)), generator.integers(0, 20, 200)))
-    changed = AugmentationBeforeTaps(SpikeAugmentation(20, shift=3, stretch=0.1, jitter=1.0), encoding)(
-        given, generator
-    )
+    given = sample(np.sort(generator.uniform(0, 0.5, 200)), generator.integers(0, 20, 200))
+    change = SpikeAugmentation(20, shift=3, stretch=0.1, jitter=1.0)
+    changed = EncodedAugmentation(change, SpikeEncoding(20, taps=2, tap_delay=0.05))(given, generator)
     late = changed.units >= 20
     order = np.lexsort((changed.units[late], changed.times[late]))
     assert changed.units[late][order] - 20 == pytest.approx(changed.units[~late])
     assert changed.times[late][order] - 0.05 == pytest.approx(changed.times[~late])
     assert np.sum(late) < 200 and np.all(np.diff(changed.times) >= 0)
+
+
+def test_changed_spikes_of_all_taps_lie_on_the_grid_and_coincide_no_more_than_allowed():
+    generator = np.random.default_rng(0)
+    given = sample(np.sort(generator.uniform(0, 0.5, 5000)), generator.integers(0, 20, 5000))
+    encoding = SpikeEncoding(20, merge=2, time_step=2e-3, taps=3, tap_delay=0.08, coincident=1)
+    changed = EncodedAugmentation(SpikeAugmentation(20, shift=3, stretch=0.1, jitter=1.0), encoding)(given, generator)
+    grid = (np.arange(400) + 0.5) * 2e-3
+    assert set(changed.times) <= set(grid)  # the very same numbers, whatever the tap
+    assert len(np.unique(np.stack([changed.times, changed.units]), axis=1).T) == len(changed.times)
+    odd = SpikeEncoding(20, time_step=2e-3, taps=2, tap_delay=0.0031)(given)
+    assert len(odd.times) == 10000 and np.all(np.diff(odd.times) >= 0)
+    assert sorted(odd.times[odd.units >= 20] - 0.0031) == pytest.approx(sorted(odd.times[odd.units < 20]))
 
 
 @pytest.mark.parametrize("times", [[], [0.3], [0.3, 0.3]])

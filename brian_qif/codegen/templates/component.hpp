@@ -95,6 +95,48 @@ struct Component {
             }
     }
 
+    // All actions of an event, in their order. Arrivals through rows of synapses onto the same neurons are added four at
+    // a time: the currents, which lie in between, are then read and written once.
+    void apply(const Action *actions, size_t count, real *state) {
+        for (size_t k = 0; k < count;) {
+            if (k + 4 <= count && in_parallel(actions + k)) {
+                apply_four(actions + k, state);
+                k += 4;
+            } else {
+                apply(actions[k++], state);
+            }
+        }
+    }
+
+    bool in_parallel(const Action *actions) const {
+        if (actions[0].pathway < 0) return false;
+        const Pathway &pathway = network.pathways[actions[0].pathway];
+        const int64_t first = actions[0].fan_or_neuron;
+        for (int k = 0; k < 4; ++k) {
+            if (actions[k].pathway != actions[0].pathway) return false;
+            const int64_t fan = actions[k].fan_or_neuron;
+            if (pathway.first_target[fan] < 0 || pathway.first_target[fan] != pathway.first_target[first]) return false;
+            if (pathway.fan_start[fan + 1] - pathway.fan_start[fan] != pathway.fan_start[first + 1] - pathway.fan_start[first])
+                return false;
+        }
+        return true;
+    }
+
+    void apply_four(const Action *actions, real *state) {
+        const Pathway &pathway = network.pathways[actions[0].pathway];
+        const size_t m = member_of[pathway.target];
+        const real *rows[4];
+        for (int k = 0; k < 4; ++k) {
+            rows[k] = pathway.weights + pathway.fan_start[actions[k].fan_or_neuron];
+            largest_current[m] += pathway.largest_weight[actions[k].fan_or_neuron];
+        }
+        const int64_t fan = actions[0].fan_or_neuron, count = pathway.fan_start[fan + 1] - pathway.fan_start[fan];
+        real *__restrict input = current(m, state) + pathway.first_target[fan];
+        const real *w0 = rows[0], *w1 = rows[1], *w2 = rows[2], *w3 = rows[3];
+#pragma omp simd
+        for (int64_t s = 0; s < count; ++s) input[s] += (w0[s] + w1[s]) + (w2[s] + w3[s]);
+    }
+
     void apply(const Action &action, real *state) {
         if (action.pathway == SAMPLE) return;
         if (action.pathway == SPIKE) {

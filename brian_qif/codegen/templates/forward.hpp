@@ -50,6 +50,10 @@ struct ForwardSweep {
     }
 
     void collect_known() {
+        size_t expected = 0;
+        for (size_t k = 0; k < network.nodes.size(); ++k)
+            if (component.member_of[k] < 0) expected += trial.spikes[k].times.size();
+        known.reserve(expected);
         for (size_t k = 0; k < network.nodes.size(); ++k) {
             if (component.member_of[k] >= 0) continue;
             const SpikeList &list = trial.spikes[k];
@@ -224,8 +228,12 @@ struct ForwardSweep {
 
     // All that arrives now, whoever sent it; then the state is read, unless more is about to arrive.
     void arrive() {
-        for (; next_known < known.size() && known[next_known].time <= time; ++next_known) act(known[next_known].action);
-        for (; !pending.empty() && pending.top().time <= time; pending.pop()) act(pending.top().action);
+        std::vector<Action> &actions = history.actions;
+        const size_t first = actions.size();
+        for (; next_known < known.size() && known[next_known].time <= time; ++next_known)
+            actions.push_back(known[next_known].action);
+        for (; !pending.empty() && pending.top().time <= time; pending.pop()) actions.push_back(pending.top().action);
+        component.apply(actions.data() + first, actions.size() - first, after.data());
         crossers.clear();
         for (; next_reading < readings.size() && readings[next_reading].time <= time; ++next_reading) {
             history.actions.push_back(readings[next_reading].action);
@@ -244,11 +252,6 @@ struct ForwardSweep {
             sample[n] = q == 0 ? -INFINITE : own[n] / q;
             sample[group.size + n] = input[n];
         }
-    }
-
-    void act(const Action &action) {
-        history.actions.push_back(action);
-        component.apply(action, after.data());
     }
 
     // Voltages of linear neurons turn at most once in a step, and never rise above their current.

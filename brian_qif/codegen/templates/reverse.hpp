@@ -103,8 +103,8 @@ struct ReverseSweep {
             } else {
                 std::copy_n(state(position), component.size, state(position + 1));
             }
-            for (size_t k = history.events[event].first_action; k < last_action(event); ++k)
-                component.apply(history.actions[k], state(position + 1));
+            const size_t actions = history.events[event].first_action;
+            component.apply(history.actions.data() + actions, last_action(event) - actions, state(position + 1));
         }
     }
 
@@ -114,9 +114,15 @@ struct ReverseSweep {
         if (last < history.events.size()) rescale(state(last - first));
         for (size_t event = last; event-- > first;) {
             const size_t position = event - first;
-            for (size_t k = last_action(event); k-- > history.events[event].first_action;)
-                if (!reverse_action(history.actions[k], state(position + 1), history.events[event].time))
+            const size_t actions = history.events[event].first_action;
+            for (size_t k = last_action(event); k > actions;) {
+                if (k >= actions + 4 && reverse_four(&history.actions[k - 4])) {
+                    k -= 4;
+                    continue;
+                }
+                if (!reverse_action(history.actions[--k], state(position + 1), history.events[event].time))
                     return trial.outcome;
+            }
             if (history.events[event].time > time_before(event)) reverse_flow(event, position);
         }
         if (first == 0) {
@@ -312,6 +318,34 @@ struct ReverseSweep {
         }
     }
 
+    // Whether nothing but slopes of weights is wanted of an arrival.
+    bool only_weights(const Action &action) const {
+        return network.nodes[action.node].is_source && gradient.delays[action.pathway] == nullptr &&
+               !gradient.wanted_times[action.node];
+    }
+
+    // Four arrivals at once, whose slopes are the same numbers; false where they are not of that kind.
+    bool reverse_four(const Action *actions) {
+        if (!component.in_parallel(actions) || !only_weights(actions[0])) return false;
+        real *of_weights = gradient.weights[actions[0].pathway];
+        if (of_weights == nullptr) return true;
+        const Pathway &pathway = network.pathways[actions[0].pathway];
+        const int64_t fan = actions[0].fan_or_neuron, count = pathway.fan_start[fan + 1] - pathway.fan_start[fan];
+        const real *__restrict source =
+            component.current(component.member_of[pathway.target], adjoint.data()) + pathway.first_target[fan];
+        real *rows[4];  // some may be the same
+        for (int k = 0; k < 4; ++k) rows[k] = of_weights + pathway.fan_start[actions[k].fan_or_neuron];
+        real *w0 = rows[0], *w1 = rows[1], *w2 = rows[2], *w3 = rows[3];
+#pragma omp simd
+        for (int64_t s = 0; s < count; ++s) {
+            w0[s] += source[s];
+            w1[s] += source[s];
+            w2[s] += source[s];
+            w3[s] += source[s];
+        }
+        return true;
+    }
+
     void reverse_arrival(const Action &action, const real *states, double &slope) {
         const Pathway &pathway = network.pathways[action.pathway];
         const size_t m = component.member_of[pathway.target];
@@ -330,7 +364,7 @@ struct ReverseSweep {
                 for (int64_t s = 0; s < count; ++s) row[s] += of_current[pathway.targets[begin + s]];
             }
         }
-        if (network.nodes[action.node].is_source && of_delays == nullptr && !gradient.wanted_times[action.node]) return;
+        if (only_weights(action)) return;
         // By the time of arrival: w (adjoint_I/tau_s - adjoint_v/tau_m), and adjoint_v = q adjoint_p.
         const real *of_v = adjoint.data() + component.offsets[m];
         const real *q = states + component.offsets[m] + group.stride;
