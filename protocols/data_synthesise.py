@@ -47,8 +47,9 @@ def synthesise_digits(out, speakers=12, takes=40, channels=700, every=1, seed=0,
     seed : int
         Decides everything random.
     jobs : int, optional
-        Processes that work side by side, by default one per core. They change no bit of the outcome. A script that
-        calls this with more than one has to do so below ``if __name__ == "__main__"``.
+        Processes that work side by side, by default one per core. They change no bit of the outcome, as long as
+        espeak-ng says the same whenever it is asked the same. A script that calls this with more than one has to do so
+        below ``if __name__ == "__main__"``.
     report : None, 'text', 'stderr' or callable
         Where progress is reported.
 
