@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brian_qif.plotting import draw_comparison
+from brian_qif.plotting.trainings import draw_comparison
 from brian_qif.protocols.run_folder import read_run
 
 

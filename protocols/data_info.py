@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting import draw_raster
+from brian_qif.plotting.trainings import draw_raster
 from brian_qif.training.datasets import SpikeDataset
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-import brian_qif.landscape_plotting as landscape_plotting
+from brian_qif.plotting import landscapes
 from brian_qif.protocols.landscape_gradients import variance_by_distance
 from brian_qif.protocols.landscape_measures import lipschitz
 from brian_qif.protocols.study_report import Section, write_page
@@ -46,19 +46,19 @@ def draw_all(found, folder, data):
     """
     title = f"{len(data['samples'])} samples of {data['file']}" + (", SYNTHETIC speech" if data["synthetic"] else "")
     grids = [(one.subject.label, one.places, one.loss.mean(axis=2)) for one in found]
-    landscape_plotting.draw_contours(grids, folder / "contours.png", title)
-    landscape_plotting.draw_surfaces(grids, folder / "surfaces.png", title)
+    landscapes.draw_contours(grids, folder / "contours.png", title)
+    landscapes.draw_surfaces(grids, folder / "surfaces.png", title)
     fields = [(*grid, one.slopes.mean(axis=2)) for grid, one in zip(grids, found, strict=True)]
-    landscape_plotting.draw_gradients(fields, folder / "gradients.png", title)
-    landscape_plotting.draw_spike_maps([_spike_maps(one) for one in found], folder / "spikes.png", title)
-    landscape_plotting.draw_samples([_single_samples(one) for one in found], folder / "samples.png", title)
-    landscape_plotting.draw_roughness([_roughness(one) for one in found], folder / "roughness.png", title)
+    landscapes.draw_gradients(fields, folder / "gradients.png", title)
+    landscapes.draw_spike_maps([_spike_maps(one) for one in found], folder / "spikes.png", title)
+    landscapes.draw_samples([_single_samples(one) for one in found], folder / "samples.png", title)
+    landscapes.draw_roughness([_roughness(one) for one in found], folder / "roughness.png", title)
     names = ["contours.png", "surfaces.png", "gradients.png", "spikes.png", "samples.png", "roughness.png"]
     if found[0].scans:
-        landscape_plotting.draw_lines([_lines(one) for one in found], folder / "lines.png", title)
+        landscapes.draw_lines([_lines(one) for one in found], folder / "lines.png", title)
         tables = [(one.subject.label, one.changes) for one in found]
         duration = max(one.subject.duration for one in found)
-        landscape_plotting.draw_changes(tables, found[0].neurons, duration, folder / "changes.png", title)
+        landscapes.draw_changes(tables, found[0].neurons, duration, folder / "changes.png", title)
         names += ["lines.png", "changes.png"]
     return [(_CAPTIONS[name], folder / name) for name in names]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from brian_qif.perturbation_plotting import (
+from brian_qif.plotting.perturbations import (
     draw_changed_raster,
     draw_courses,
     draw_dose_response,

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from brian2 import ms, second
 
+from brian_qif.plotting.studies import draw_confusion, draw_rasters
 from brian_qif.protocols.checks import read_object, refuse_below
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.shd_training import add_solver_arguments, solver_of
 from brian_qif.protocols.trained_network import load_network, read_settings, recipe_in
-from brian_qif.study_plotting import draw_confusion, draw_rasters
 from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.datasets import SpikeDataset, said_units
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brian_qif.plotting import draw_comparison
+from brian_qif.plotting.trainings import draw_comparison
 from brian_qif.protocols.checks import read_object
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files

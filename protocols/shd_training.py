@@ -9,7 +9,7 @@ import numpy as np
 from brian2 import ms
 
 from brian_qif import ClockSolver, EventSolver
-from brian_qif.plotting import draw_curves
+from brian_qif.plotting.trainings import draw_curves
 from brian_qif.protocols.checks import refuse_below
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from brian_qif.plotting.stability import draw_diverged, draw_histories
 from brian_qif.protocols.checks import refuse_below, refuse_unless_positive, several
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC
@@ -18,7 +19,6 @@ from brian_qif.protocols.parallel import claim_folder, run_pieces
 from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.study_report import Section, versions_of, write_page
-from brian_qif.stability_plotting import draw_diverged, draw_histories
 from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.datasets import SpikeDataset, said_units
 from brian_qif.training.progress import Progress

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from brian_qif.data.yin_yang import yin_yang
+from brian_qif.plotting.yin_yang import draw_yin_yang
 from brian_qif.protocols.parallel import claim_folder, run_pieces
-from brian_qif.yin_yang_plotting import draw_yin_yang
 
 # Of the data: training, validation and test are the same points for every run.
 _SEEDS = {"training": 1, "validation": 2, "test": 3}

@@ -8,6 +8,8 @@ from brian2 import BrianLogger, defaultclock, ms, prefs
 
 # Nothing here needs a compiler for Brian2's own code, and networks are made without being run.
 prefs.codegen.target = "numpy"
+# Of a program for a device, compiling is what takes the time; with fewer optimisations it takes less.
+prefs.codegen.cpp.extra_compile_args_gcc = ["-w", "-O1", "-fno-finite-math-only", "-std=c++11"]
 if os.environ.get("BRIAN_QIF_SANITIZE"):
     import brian_qif  # noqa: F401  (registers the preference)
 

@@ -23,8 +23,7 @@ PARTS = {
     ),
     "models": ({"models", "equations"}, {"brian2", "numpy"}),
     "protocols": (
-        {"protocols", "models", "training", "data", "plotting", "study_plotting", "solvers", "gradients", "codegen"}
-        | {"landscape_plotting", "perturbation_plotting", "stability_plotting", "yin_yang_plotting"},
+        {"protocols", "models", "training", "data", "plotting", "solvers", "gradients", "codegen"},
         {"brian2", "numpy", "scipy", "pandas", "jinja2", "joblib", "optuna", "sqlalchemy"},
     ),
     "preferences": (set(), {"brian2"}),
@@ -33,13 +32,7 @@ PARTS = {
     "example": ({"gradients", "solvers", "codegen"}, {"brian2", "numpy"}),
     "_shadow": (set(), set()),
     "_version": (set(), set()),
-    "plotting": (set(), {"numpy", "matplotlib", "pandas"}),
-    "study_plotting": ({"plotting"}, {"numpy", "matplotlib", "pandas"}),
-    "landscape_plotting": ({"plotting"}, {"numpy", "matplotlib"}),
-    "perturbation_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib", "pandas"}),
-    "stability_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib", "pandas"}),
-    "yin_yang_plotting": ({"plotting", "study_plotting"}, {"numpy", "matplotlib"}),
-    "trajectory_plotting": ({"bridges", "solvers"}, {"brian2", "numpy", "matplotlib"}),
+    "plotting": ({"plotting", "bridges", "solvers"}, {"brian2", "numpy", "matplotlib", "pandas"}),
     "cli": ({"_version"}, {"brian2"}),
 }
 # Allowed inside functions, and for annotations, only: the type of a solver, the command's studies, the example's
@@ -48,13 +41,7 @@ DEFERRED = {
     "cli": {"brian_qif.protocols"},
     "example": {"brian_qif.models"},
     "plotting": {"matplotlib"},
-    "study_plotting": {"matplotlib"},
-    "landscape_plotting": {"matplotlib"},
-    "perturbation_plotting": {"matplotlib"},
-    "stability_plotting": {"matplotlib"},
-    "yin_yang_plotting": {"matplotlib"},
     "protocols": {"distributed", "elephant", "neo", "quantities", "pyspike"},
-    "trajectory_plotting": {"matplotlib"},
     "training": {"brian_qif.solvers.simulation"},
     "codegen": {"brian2genn", "brian2cuda"},
 }

@@ -17,7 +17,7 @@ LIBRARIES = {
     "brian_qif.bridges.nir_import": "nir",
     "brian_qif.bridges.neo": "neo",
 }
-MODULES = ("bridges.outputs", "bridges.recorded", "bridges.tables", "trajectory_plotting")
+MODULES = ("bridges.outputs", "bridges.recorded", "bridges.tables", "plotting.trajectories")
 
 
 def public_objects():

@@ -29,7 +29,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from brian_qif import Adam, EventSolver, SpikeFunctionLoss, SpikeGradient
 from brian_qif.models import QIFGroup
-from brian_qif.plotting import COLOURS
+from brian_qif.plotting.style import COLOURS
 
 TAU_M, TAU_S, TRIAL = 10 * ms, 5 * ms, 100 * ms
 END = TRIAL / ms

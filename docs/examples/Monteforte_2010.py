@@ -26,7 +26,7 @@ import pandas as pd
 from brian2 import second
 
 from brian_qif import SpikeGradient, StateLoss
-from brian_qif.plotting import COLOURS
+from brian_qif.plotting.style import COLOURS
 from brian_qif.protocols.balanced_network import build_balanced_network
 from brian_qif.protocols.spike_perturbation import perturb_network
 

@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from brian_qif import SpikeGradient, load_network
-from brian_qif.plotting import COLOURS
+from brian_qif.plotting.style import COLOURS
 from brian_qif.protocols.data_choice import chosen_files
 from brian_qif.protocols.directions import random_direction
 from brian_qif.protocols.discontinuities import LossLine, scan_line

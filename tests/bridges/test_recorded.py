@@ -7,7 +7,7 @@ from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, SpikeMonitor, Syna
 from brian_qif import EventSolver
 from brian_qif.bridges.tables import spike_table, state_table
 from brian_qif.models import LIFGroup
-from brian_qif.trajectory_plotting import plot_spikes, plot_state
+from brian_qif.plotting.trajectories import plot_spikes, plot_state
 
 SOLVER = EventSolver(backend="reference")
 

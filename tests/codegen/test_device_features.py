@@ -18,13 +18,11 @@ from brian_qif.training.datasets import SpikeSample
 
 DURATION = 40 * ms
 LEAKY = "dv/dt = (I - v)/tau : 1\ndI/dt = -I/(5*ms) : 1\ntau : second (constant)"
-# Compiling is what takes the time; with fewer optimisations it takes less.
-FLAGS = {"codegen.cpp.extra_compile_args_gcc": ["-w", "-O1", "-fno-finite-math-only", "-std=c++11"]}
 # Name of the device, and preferences of Brian2.
 DEVICES = {
     "runtime, numpy": ("runtime", {"codegen.target": "numpy"}),
-    "cpp_standalone": ("cpp_standalone", {"devices.cpp_standalone.openmp_threads": 0, **FLAGS}),
-    "cpp_standalone, OpenMP": ("cpp_standalone", {"devices.cpp_standalone.openmp_threads": 2, **FLAGS}),
+    "cpp_standalone": ("cpp_standalone", {"devices.cpp_standalone.openmp_threads": 0}),
+    "cpp_standalone, OpenMP": ("cpp_standalone", {"devices.cpp_standalone.openmp_threads": 2}),
     "genn": ("genn", {}),
 }
 REFERENCE = "runtime, numpy"

@@ -9,11 +9,11 @@ from brian2 import prefs
 
 from brian_qif.cli import main
 from brian_qif.equations.surrogate import SHAPES
+from brian_qif.plotting.studies import draw_importance
 from brian_qif.protocols.recipes import RECIPES, recipe_of
 from brian_qif.protocols.search import search_settings
 from brian_qif.protocols.search_space import Choice, search_space, searched_recipe, start_of
 from brian_qif.protocols.shd_training import train_on_recordings
-from brian_qif.study_plotting import draw_importance
 from tests.training.spike_files import write_pattern_file
 
 optuna = pytest.importorskip("optuna")

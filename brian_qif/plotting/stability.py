@@ -1,11 +1,10 @@
-"""Pictures of many trainings, of which some diverge. matplotlib is imported when a picture is drawn."""
+"""Pictures of many trainings, of which some diverge."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting import COLOURS
-from brian_qif.study_plotting import new_figure
+from brian_qif.plotting.style import COLOURS, name_panel, new_figure
 
 
 def draw_diverged(table, published, path, title=None):
@@ -59,8 +58,7 @@ def draw_diverged(table, published, path, title=None):
     panel.set_ylim(-0.03, 1.03)
     panel.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    if title is not None:
-        panel.set_title(title, loc="left", fontsize=10.5)
+    name_panel(panel, title)
     figure.savefig(path)
 
 

@@ -47,7 +47,7 @@ def plot_spikes(
     --------
     >>> from brian2 import ms
     >>> from brian_qif import EventSolver
-    >>> from brian_qif.trajectory_plotting import plot_spikes
+    >>> from brian_qif.plotting.trajectories import plot_spikes
     >>> from brian_qif.example import example_network
     >>> network, stimulus, neurons, synapses = example_network()
     >>> axes = plot_spikes(EventSolver().simulate(network, 40*ms), neurons)
@@ -104,7 +104,7 @@ def plot_state(
     >>> from brian2 import ms
     >>> import numpy as np
     >>> from brian_qif import EventSolver
-    >>> from brian_qif.trajectory_plotting import plot_state
+    >>> from brian_qif.plotting.trajectories import plot_state
     >>> from brian_qif.example import example_network
     >>> network, stimulus, neurons, synapses = example_network()
     >>> axes = plot_state(EventSolver().simulate(network, 40*ms), neurons, "I", np.linspace(0, 40, 100)*ms)

@@ -1,11 +1,10 @@
-"""Pictures of trainings on the Yin-Yang set. matplotlib is imported when a picture is drawn."""
+"""Pictures of trainings on the Yin-Yang set."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting import COLOURS
-from brian_qif.study_plotting import new_figure
+from brian_qif.plotting.style import COLOURS, new_figure
 
 # Of yin, yang and dots.
 _CLASS_COLOURS = ("#0b6e99", "#c8553d", "#e0b13f")

@@ -1,11 +1,10 @@
-"""Pictures of what follows from one changed spike or weight. matplotlib is imported when a picture is drawn."""
+"""Pictures of what follows from one changed spike or weight."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting import COLOURS
-from brian_qif.study_plotting import new_figure
+from brian_qif.plotting.style import COLOURS, new_figure
 
 _GREY = "0.72"
 _MEASURES = {"victor_purpura": "Victor-Purpura", "van_rossum": "van Rossum", "spike": "SPIKE"}

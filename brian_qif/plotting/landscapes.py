@@ -1,4 +1,4 @@
-"""Pictures of loss landscapes. matplotlib is imported when a picture is drawn.
+"""Pictures of loss landscapes.
 
 Every function takes a list with one entry per network, side by side on common scales, and the path of the picture.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting import COLOURS
+from brian_qif.plotting.style import COLOURS, new_figure
 
 _KINDS = {"inside": COLOURS[1], "unresolved": COLOURS[4], "at the end": COLOURS[0]}
 _ACROSS, _UP = "Step along direction 1", "Step along direction 2"
@@ -42,7 +42,7 @@ def draw_contours(grids, path, title=None):
 
 def draw_surfaces(grids, path, title=None):
     """Draw the mean loss as a surface; parameters as for `draw_contours`."""
-    figure = _figure(5.2 * len(grids), 4.6)
+    figure = new_figure(5.2 * len(grids), 4.6, dpi=130)
     low = min(losses.min() for *_, losses in grids)
     high = max(losses.max() for *_, losses in grids)
     for number, (name, places, losses) in enumerate(grids, start=1):
@@ -106,7 +106,7 @@ def draw_spike_maps(maps, path, title=None):
         As for `draw_contours`.
     """
     names = list(maps[0][2])
-    figure = _figure(0.9 + 3.6 * len(names), 0.5 + 3.1 * len(maps))
+    figure = new_figure(0.9 + 3.6 * len(names), 0.5 + 3.1 * len(maps), dpi=130)
     panels = figure.subplots(len(maps), len(names), squeeze=False, sharex=True, sharey=True)
     for column, quantity in enumerate(names):
         values = [own[quantity] for _, _, own in maps]
@@ -133,7 +133,7 @@ def draw_samples(samples, path, title=None):
         As for `draw_contours`.
     """
     names = list(samples[0][2])
-    figure = _figure(0.9 + 2.5 * len(names), 0.8 + 2.4 * len(samples))
+    figure = new_figure(0.9 + 2.5 * len(names), 0.8 + 2.4 * len(samples), dpi=130)
     panels = figure.subplots(len(samples), len(names), squeeze=False, sharex=True, sharey=True)
     for column, sample in enumerate(names):
         high = max(np.quantile(own[sample], 0.99) for *_, own in samples)
@@ -161,7 +161,7 @@ def draw_lines(lines, path, title=None):
         As for `draw_contours`.
     """
     shown = max(len(scans) for _, scans, _ in lines)
-    figure = _figure(5.6 * len(lines), 0.8 + 2.0 * (shown + 1))
+    figure = new_figure(5.6 * len(lines), 0.8 + 2.0 * (shown + 1), dpi=130)
     panels = figure.subplots(shown + 1, len(lines), squeeze=False, sharey="row")
     for column, (name, scans, wide) in enumerate(lines):
         for number, (places, losses) in enumerate(wide):
@@ -203,7 +203,7 @@ def draw_changes(tables, neurons, duration, path, title=None):
     path, title
         As for `draw_contours`.
     """
-    figure = _figure(5.0 * len(tables) + 0.8, 8.6)
+    figure = new_figure(5.0 * len(tables) + 0.8, 8.6, dpi=130)
     panels = figure.subplots(3, len(tables), squeeze=False, sharey="row")
     sizes = [table["jump"].abs().to_numpy(float) for _, table in tables]
     positive = np.concatenate([size[size > 0] for size in sizes] or [np.empty(0)])
@@ -251,7 +251,7 @@ def draw_roughness(networks, path, title=None):
     path, title
         As for `draw_contours`.
     """
-    figure = _figure(13.2, 4.0)
+    figure = new_figure(13.2, 4.0, dpi=130)
     panels = figure.subplots(1, 3)
     for (name, mean, single, rows), colour in zip(networks, COLOURS, strict=False):
         for estimates, style, what in ((mean, "-", "mean loss"), (single, "--", "single samples")):
@@ -285,7 +285,7 @@ def draw_roughness(networks, path, title=None):
 
 
 def _side_by_side(count, title, height=4.4):
-    figure = _figure(4.6 * count + 1.2, height)
+    figure = new_figure(4.6 * count + 1.2, height, dpi=130)
     panels = figure.subplots(1, count, squeeze=False, sharex=True, sharey=True)[0]
     for panel in panels:
         panel.set_aspect("equal")
@@ -326,15 +326,6 @@ def _colourbar(figure, panels, drawn, label):
     bar = figure.colorbar(drawn, ax=list(panels), shrink=0.75, pad=0.02, format="%.2g")
     bar.set_label(label, fontsize=9)
     bar.ax.tick_params(labelsize=7.5)
-
-
-def _figure(width, height):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _above(figure, title):

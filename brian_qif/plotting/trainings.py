@@ -1,8 +1,8 @@
-"""Pictures of trainings. matplotlib is imported when a picture is drawn, and the user's backend stays as it is."""
+"""Pictures of trainings, and of what they learn from."""
 
 from __future__ import annotations
 
-COLOURS = ("#0b6e99", "#c8553d", "#588b4a", "#7b4f9d", "#a87f1f", "#5c6670")
+from brian_qif.plotting.style import COLOURS, name_panel, new_figure
 
 
 def draw_curves(history, path, title=None):
@@ -81,11 +81,7 @@ def draw_raster(times, units, n_units, path, title=None):
     OSError
         If the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 5)
     panel = figure.subplots()
     panel.scatter(times, units, s=40 / max(1.0, n_units / 25), color=COLOURS[0], linewidths=0)
     panel.set_xlim(left=0)
@@ -93,18 +89,14 @@ def draw_raster(times, units, n_units, path, title=None):
     panel.set_xlabel("Time (s)")
     panel.set_ylabel("Input neuron")
     panel.spines[["top", "right"]].set_visible(False)
-    if title is not None:
-        panel.set_title(title, loc="left", fontsize=10.5)
+    name_panel(panel, title)
     figure.savefig(path)
 
 
 def _four_panels(title):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    figure = Figure(figsize=(9, 6.2), layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 6.2)
     if title is not None:
         figure.suptitle(title, fontsize=12)
     panels = figure.subplots(2, 2, sharex=True).ravel()

@@ -1,4 +1,4 @@
-"""Pictures of predictions and searches. matplotlib is imported when a picture is drawn."""
+"""Pictures of predictions and searches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from brian_qif.plotting import COLOURS
+from brian_qif.plotting.style import COLOURS, name_panel, new_figure
 
 
 def draw_confusion(matrix, names, path, title=None):
@@ -41,7 +41,7 @@ def draw_confusion(matrix, names, path, title=None):
     panel.set_xlabel("Predicted")
     panel.set_ylabel("True")
     figure.colorbar(image, ax=panel, label="Share of the true class", shrink=0.8)
-    _title(panel, title)
+    name_panel(panel, title)
     figure.savefig(path)
 
 
@@ -109,7 +109,7 @@ def draw_importance(shares, path, title=None):
     panel.set_ylim(-0.6, len(names) - 0.4)
     panel.set_xlabel("Importance (PED-ANOVA, share)")
     panel.spines[["top", "right"]].set_visible(False)
-    _title(panel, title)
+    name_panel(panel, title)
     figure.savefig(path)
 
 
@@ -201,7 +201,7 @@ def draw_parallel(table, names, value, log, path, title=None):
     panel.grid(axis="x", color="0.8")
     panel.spines[["top", "right", "left"]].set_visible(False)
     figure.colorbar(colours, ax=panel, label=value.replace("_", " ").capitalize(), shrink=0.8)
-    _title(panel, title)
+    name_panel(panel, title)
     figure.savefig(path)
 
 
@@ -224,18 +224,3 @@ def _axis(column, log):
     scaled = np.log(column / low) / np.log(high / low) if log else (column - low) / (high - low)
     middle = np.sqrt(low * high) if log else (low + high) / 2
     return np.asarray(scaled), [(0.0, f"{low:.2g}"), (0.5, f"{middle:.2g}"), (1.0, f"{high:.2g}")]
-
-
-def new_figure(width, height):
-    """A figure of that size in inches that no window shows."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _title(panel, title):
-    if title is not None:
-        panel.set_title(title, loc="left", fontsize=10.5)
