@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -14,6 +17,31 @@ from brian_qif.codegen.clock_forward import ClockObjects, forward_objects
 from brian_qif.codegen.clock_reverse import reverse_objects
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.solvers.clock_tasks import Layout, Task, Values, register_device, step_length
+
+
+# Seconds after which everything is looked through again for what nobody needs any more.
+_COLLECTED_EVERY = 10.0
+_last_collection = -_COLLECTED_EVERY
+
+
+@contextmanager
+def without_old_objects() -> Iterator[None]:
+    """Spare Brian2's collection of garbage all objects that are there already.
+
+    `brian2.Network.run` collects whenever it is called. Of a short run that takes most of the time (0.2 s and more,
+    where many libraries are loaded), so that it looks at new objects only, and at all of them now and then.
+    """
+    global _last_collection
+    now = time.monotonic()
+    if gc.get_freeze_count() > 0 or now - _last_collection > _COLLECTED_EVERY:
+        _last_collection = now
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class RuntimeProgram:
@@ -37,7 +65,8 @@ class RuntimeProgram:
             made.spikes[label].set_spikes(units, steps * dt * second)
         for label, table in values.tables.items():
             made.tables[label].values[...] = table
-        made.network.run(made.duration * second, namespace={})
+        with without_old_objects():
+            made.network.run(made.duration * second, namespace={})
 
     def monitor(self, label: str, name: str) -> np.ndarray:
         """What a monitor recorded of a variable: one row per step for states."""
