@@ -70,10 +70,11 @@ class SeriesQuadraticNeurons(ProjectiveNeurons):
         ps, qs = np.zeros((TERMS, *np.shape(p))), np.zeros((TERMS, *np.shape(p)))
         ps[0], qs[0] = p, q
         for n in range(TERMS - 1):
-            rise = np.sum(total[: n + 1] * qs[n::-1][: n + 1], axis=0) - ps[n]
+            # The reduction itself: on few neurons, what np.sum does around it takes longer.
+            rise = np.add.reduce(total[: n + 1] * qs[n::-1]) - ps[n]
             if source is not None:
-                rise = rise + source[n]
-            ps[n + 1], qs[n + 1] = rise / (n + 1), -ps[n] / (n + 1)
+                rise += source[n]
+            ps[n + 1], qs[n + 1] = rise / (n + 1), ps[n] / -(n + 1)
         return ps, qs
 
     # -- forward ---------------------------------------------------------------------------------------------
