@@ -73,7 +73,8 @@ class EpochTally:
         self._batches += 1
         self._lifted += lifted
         self._grazing += len(result.grazing)
-        self._norms += [np.linalg.norm(slope) for slope in slopes]
+        # Not np.linalg.norm: threads of the BLAS, woken for a product, spin on for longer than the batch takes.
+        self._norms += [np.sqrt(np.sum(np.square(slope))) for slope in slopes]
         for group, counts in result.spike_counts.items():
             self._spikes[group] = self._spikes.get(group, 0) + counts.sum(axis=0)
 
