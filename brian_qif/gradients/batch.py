@@ -105,6 +105,7 @@ class BatchGradient:
         reverse: bool = True,
         transform: Callable[[list[np.ndarray]], None] | None = None,
         leave_out_grazing: bool = False,
+        meanwhile: Callable[[], object] | None = None,
     ) -> BatchResult:
         """Run the samples.
 
@@ -122,6 +123,8 @@ class BatchGradient:
         leave_out_grazing : bool
             Whether a sample in which a spike only grazes its threshold, so that its slope has no bound, adds none to
             the sum; otherwise it is an error. Solvers that simulate many samples at a time always make it one.
+        meanwhile : callable, optional
+            Is called once, by the calling thread, while others compute, where there are others.
 
         Returns
         -------
@@ -186,8 +189,10 @@ class BatchGradient:
             at_once = prepared.samples_at_once(request)
             parts = [range(n, min(n + at_once, len(samples))) for n in range(0, len(samples), at_once)]
             sums = [run_some(part) for part in parts]
+            if meanwhile is not None:
+                meanwhile()
         else:
-            sums = self._in_lanes(len(samples), run_one)
+            sums = self._in_lanes(len(samples), run_one, meanwhile or (lambda: None))
         total = None
         for part in sums:
             total = _add(total, part)
@@ -196,7 +201,7 @@ class BatchGradient:
         named = {plan.nodes[k].name: count for k, count in counts.items()}
         return BatchResult(losses, np.array(outputs), named, total, sorted(grazing))
 
-    def _in_lanes(self, count: int, run_one) -> list[list[np.ndarray] | None]:
+    def _in_lanes(self, count: int, run_one, meanwhile) -> list[list[np.ndarray] | None]:
         """The sums over samples that are computed one by one, in threads."""
 
         def run_lane(lane: int) -> list[np.ndarray] | None:
@@ -207,9 +212,13 @@ class BatchGradient:
 
         lanes = range(min(LANES, count))
         if self.threads == 1:
-            return [run_lane(lane) for lane in lanes]
+            sums = [run_lane(lane) for lane in lanes]
+            meanwhile()
+            return sums
         with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(run_lane, lanes))
+            running = pool.map(run_lane, lanes)
+            meanwhile()
+            return list(running)
 
 
 def in_order(sample: Sample) -> tuple[np.ndarray, np.ndarray]:

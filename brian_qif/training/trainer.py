@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -283,11 +284,19 @@ class Trainer:
         tally = EpochTally(self._labels, float(self.duration))
         order = self._generator.permutation(len(samples))
         starts = range(0, len(samples), self.batch_size)
+        ahead = map(lambda start: self._chosen(samples, order[start : start + self.batch_size]), starts)
+        upcoming = [next(ahead)]
         for step, start in enumerate(starts):
-            chosen = [samples[int(k)] for k in order[start : start + self.batch_size]]
-            if self.augmentation is not None:
-                chosen = [self.augmentation(sample, self._generator) for sample in chosen]
-            result = self.batch(chosen, self.duration, values=self.values, transform=self.clip, leave_out_grazing=True)
+            chosen = upcoming.pop()
+            result = self.batch(
+                chosen,
+                self.duration,
+                values=self.values,
+                transform=self.clip,
+                leave_out_grazing=True,
+                # The next mini-batch is made while this one is computed.
+                meanwhile=lambda: upcoming.extend(itertools.islice(ahead, 1)),
+            )
             slopes = [slope / len(chosen) for slope in result.slopes]
             slopes = slopes if self.shared is None else self.shared(slopes)
             self._refuse_non_finite(result, slopes, start)
@@ -306,6 +315,13 @@ class Trainer:
                 done,
             )
         return tally.row(self.epoch + 1)
+
+    def _chosen(self, samples, numbers):
+        """The samples of a mini-batch, changed by the augmentation."""
+        chosen = [samples[int(k)] for k in numbers]
+        if self.augmentation is None:
+            return chosen
+        return [self.augmentation(sample, self._generator) for sample in chosen]
 
     def _refuse_non_finite(self, result, slopes, start):
         for label, slope in zip(self._labels, slopes, strict=True):

@@ -12,7 +12,8 @@ struct ForwardSweep {
     const Network &network;
     Component component;
     History &history;
-    std::vector<Arrival> known, readings;
+    std::vector<Arrival> &known = scratch();
+    std::vector<Arrival> readings;
     size_t next_known = 0, next_reading = 0;
     std::priority_queue<Arrival> pending;
     std::vector<real> before, after, scales;
@@ -37,6 +38,13 @@ struct ForwardSweep {
         history.actions.reserve(expected);
     }
 
+    // Each thread keeps the memory in which it lists what is known to arrive: to get it anew for every trial takes time.
+    static std::vector<Arrival> &scratch() {
+        static thread_local std::vector<Arrival> list;
+        list.clear();
+        return list;
+    }
+
     template <typename Consumer>
     void arrivals_of(int node, int64_t unit, int64_t spike, double when, Consumer consume) const {
         for (size_t k = 0; k < network.pathways.size(); ++k) {
@@ -44,7 +52,7 @@ struct ForwardSweep {
             if (pathway.source != node || component.member_of[pathway.target] < 0) continue;
             for (int64_t fan = pathway.fan_pointer[unit]; fan < pathway.fan_pointer[unit + 1]; ++fan) {
                 const double arrives = when + pathway.fan_delay[fan];
-                if (arrives < trial.end) consume(Arrival{arrives, 0, Action{int(k), node, fan, spike}});
+                if (arrives < trial.end) consume(Arrival{arrives, 0, Action{int(k), node, int32_t(fan), int32_t(spike)}});
             }
         }
     }
@@ -65,7 +73,7 @@ struct ForwardSweep {
         if (!std::is_sorted(known.begin(), known.end(), earlier)) std::stable_sort(known.begin(), known.end(), earlier);
         for (const int k : component.members)
             for (size_t s = 0; s < trial.sample_times[k].size(); ++s)
-                readings.push_back({trial.sample_times[k][s], 0, Action{SAMPLE, k, 0, int64_t(s)}});
+                readings.push_back({trial.sample_times[k][s], 0, Action{SAMPLE, k, 0, int32_t(s)}});
         std::stable_sort(readings.begin(), readings.end(), earlier);
     }
 
@@ -193,7 +201,7 @@ struct ForwardSweep {
             const int64_t n = crosser.neuron;
             const int node = component.members[crosser.member];
             SpikeList &list = trial.spikes[node];
-            const Action action{SPIKE, node, n, int64_t(list.times.size())};
+            const Action action{SPIKE, node, int32_t(n), int32_t(list.times.size())};
             list.times.push_back(time);
             list.units.push_back(n);
             history.actions.push_back(action);

@@ -261,7 +261,7 @@ struct SparseForward {
         const double time = std::min(next_spikes.times[neuron], trial.end);
         SpikeList &list = trial.spikes[node];
         const int64_t number = int64_t(list.times.size());
-        history.sparse_events.push_back({time, Action{SPIKE, node, n, number}});
+        history.sparse_events.push_back({time, Action{SPIKE, node, int32_t(n), int32_t(number)}});
         Local state = bring(m, n, time);
         const Node &group = sweep.component.node(m);
         if (group.kind == 1)
@@ -273,7 +273,7 @@ struct SparseForward {
         for (size_t k = 0; k < trial.network.pathways.size(); ++k) {
             const Pathway &pathway = trial.network.pathways[k];
             if (pathway.source != node || sweep.component.member_of[pathway.target] < 0) continue;
-            send(Volley{0, time, Action{int(k), node, pathway.fan_pointer[n], number}, pathway.fan_pointer[n + 1]});
+            send(Volley{0, time, Action{int(k), node, int32_t(pathway.fan_pointer[n]), int32_t(number)}, pathway.fan_pointer[n + 1]});
         }
         predict(m, n, state, time);
     }

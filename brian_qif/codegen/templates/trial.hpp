@@ -41,10 +41,9 @@ struct Network {
 constexpr int SPIKE = -1, SAMPLE = -2;
 
 // An arrival through a fan of a pathway, a spike of a neuron (pathway = SPIKE), or a reading of the state of a node
-// (pathway = SAMPLE); `spike` counts the spikes or samples of the node.
+// (pathway = SAMPLE); `spike` counts the spikes or samples of the node. Trials list many of these, so they are short.
 struct Action {
-    int pathway, node;
-    int64_t fan_or_neuron, spike;
+    int32_t pathway, node, fan_or_neuron, spike;
 };
 
 struct Arrival {
