@@ -18,7 +18,6 @@ from brian_qif.codegen.clock_reverse import reverse_objects
 from brian_qif.plan.network_plan import NetworkPlan
 from brian_qif.solvers.clock_tasks import Layout, Task, Values, register_device, step_length
 
-
 # Seconds after which everything is looked through again for what nobody needs any more.
 _COLLECTED_EVERY = 10.0
 _last_collection = -_COLLECTED_EVERY
