@@ -115,7 +115,7 @@ _HEARING = {
     "lift": 5e-3,
     "shift": 10,
     "stretch": 0.1,
-    "jitter": 6.0,
+    "jitter": 3.0,
     "weight_time": 0.3,
     "output_scale": 0.1,
     "learning_rate": 1e-2,
