@@ -142,7 +142,7 @@ class SpikeEncoding:
         """Spikes of all taps in the middle of steps, in order."""
         # Integers that hold both place and unit sort faster, and fastest by their digits where they are short.
         keys = places * self.n_channels + units
-        short = keys.astype(np.uint16) if keys.max(initial=0) < 1 << 16 else keys
+        short = keys.astype(np.uint16) if keys.min(initial=0) >= 0 and keys.max(initial=0) < 1 << 16 else keys
         places, units = self._limited(*np.divmod(np.sort(short, kind="stable").astype(np.int64), self.n_channels))
         delay = round(self.tap_delay / step)
         if not math.isclose(delay * step, self.tap_delay, rel_tol=1e-9):
