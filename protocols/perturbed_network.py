@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from brian_qif import EventSolver
+from brian_qif.arguments import check_sample, plain_array
 from brian_qif.gradients.parameters import add_own_slopes
+from brian_qif.protocols.checks import refuse_unless_finite, refuse_unless_whole
 from brian_qif.solvers.messengers import add_messenger, hears_itself
 from brian_qif.solvers.simulation import duration_in_seconds
 from brian_qif.solvers.sweeps import Request, Wanted
@@ -33,6 +35,13 @@ class Perturbation:
         By how much a spike is shifted, in seconds, or a weight is raised, in root mean squares of the weights of its
         synapses. Of no use for spikes that are added or deleted.
 
+    Raises
+    ------
+    TypeError
+        If a number is none.
+    ValueError
+        If there is no such kind, or a number is not finite.
+
     Examples
     --------
     >>> from brian_qif.protocols.perturbed_network import Perturbation
@@ -44,6 +53,13 @@ class Perturbation:
     neuron: int
     time: float = 0.0
     size: float = 0.0
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"There is no perturbation '{self.kind}'; there are {', '.join(KINDS)}.")
+        refuse_unless_whole("neuron", self.neuron)
+        for name in ("time", "size"):
+            refuse_unless_finite(f"'{name}' has", getattr(self, name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +115,8 @@ class PerturbedNetwork:
 
     Raises
     ------
+    TypeError
+        If the loss, the solver or the times are none.
     ValueError
         If the network has no such layer, or one that does not spike or reaches nobody.
     NotImplementedError
@@ -120,11 +138,15 @@ class PerturbedNetwork:
 
     def __init__(self, network, duration, layer, loss=None, stimulus=None, solver=None, namespace=None, times=None):
         self.solver = EventSolver() if solver is None else solver
+        if not isinstance(self.solver, EventSolver):
+            raise TypeError(f"Networks are perturbed with an EventSolver; {solver!r} was given.")
+        if loss is not None and not hasattr(loss, "evaluate"):
+            raise TypeError(f"A loss such as SpikeTimeLoss is needed, or None; {loss!r} was given.")
         self.loss, self.duration = loss, duration_in_seconds(duration)
         reading = self.solver.read(network, {} if namespace is None else namespace)
         names = {node.name: k for k, node in enumerate(reading.plan.nodes) if k not in reading.neurons or node.spikes}
         self.layer = getattr(layer, "name", layer)
-        if self.layer not in names:
+        if not isinstance(self.layer, str) or self.layer not in names:
             raise ValueError(f"There is no spiking layer '{self.layer}'; there are {', '.join(names)}.")
         self.node = names[self.layer]
         plan = reading.plan
@@ -138,10 +160,18 @@ class PerturbedNetwork:
         self.reading = replace(reading, plan=plan)
         self.layers = names
         self.stimulus = None if stimulus is None else reading.node(stimulus)
-        self.times = None if times is None else np.asarray(times, dtype=float)
+        self.times = None if times is None else self._within_trial(times)
         self.prepared = self.solver.prepare(plan)
         if loss is not None:
             loss.check(self.reading)
+
+    def _within_trial(self, times):
+        seconds = plain_array(times, "Times at which states are read")
+        if seconds.ndim != 1 or not np.all((seconds >= 0) & (seconds <= self.duration)):
+            raise ValueError(
+                f"States are read at a row of times in seconds, 0 to {self.duration}; {times!r} was given."
+            )
+        return seconds
 
     @property
     def size(self) -> int:
@@ -175,6 +205,8 @@ class PerturbedNetwork:
 
         Raises
         ------
+        TypeError
+            If it is no perturbation or no sample, or there is no stimulus for one.
         ValueError
             If what is to be changed is not there, or a spike would be heard before what causes it.
         """
@@ -200,7 +232,7 @@ class PerturbedNetwork:
         ValueError
             Without a loss, or for a spike that comes or goes as a whole.
         """
-        if self.loss is None or perturbation.kind not in ("shift", "weight"):
+        if self.loss is None or getattr(perturbation, "kind", None) not in ("shift", "weight"):
             raise ValueError("A loss responds linearly to a shift or to a change of a weight, and there has to be one.")
         self._refuse(perturbation)
         stimuli = self._stimuli(sample)
@@ -240,6 +272,9 @@ class PerturbedNetwork:
         plan = self.reading.plan
         stimuli = {}
         if sample is not None:
+            check_sample(sample)
+            if self.stimulus is None:
+                raise TypeError("A sample replaces the spikes of a group: make the study with stimulus=that group.")
             inside = sample.times <= self.duration
             stimuli[self.stimulus] = sample.times[inside] + plan.start, np.asarray(sample.units)[inside]
         if self.messenger is None and self.node not in stimuli:
@@ -275,9 +310,9 @@ class PerturbedNetwork:
     # -- a change ------------------------------------------------------------------------------------------------
 
     def _refuse(self, perturbation):
+        if not isinstance(perturbation, Perturbation):
+            raise TypeError(f"A Perturbation says what is changed; {perturbation!r} was given.")
         kind, neuron = perturbation.kind, perturbation.neuron
-        if kind not in KINDS:
-            raise ValueError(f"There is no perturbation '{kind}'; there are {', '.join(KINDS)}.")
         if kind == "weight":
             self._synapse(neuron)
             return
