@@ -19,6 +19,12 @@ KINDS = ("add", "delete", "shift", "weight")
 ROUNDING = 1e-12
 
 
+def refuse_unknown_kind(kind):
+    """Refuse what is none of `KINDS`."""
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"There is no perturbation '{kind}'; there are {', '.join(KINDS)}.")
+
+
 @dataclass(frozen=True)
 class Perturbation:
     """One change of a network or of what it hears.
@@ -55,8 +61,7 @@ class Perturbation:
     size: float = 0.0
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            raise ValueError(f"There is no perturbation '{self.kind}'; there are {', '.join(KINDS)}.")
+        refuse_unknown_kind(self.kind)
         refuse_unless_whole("neuron", self.neuron)
         for name in ("time", "size"):
             refuse_unless_finite(f"'{name}' has", getattr(self, name))
@@ -232,9 +237,9 @@ class PerturbedNetwork:
         ValueError
             Without a loss, or for a spike that comes or goes as a whole.
         """
-        if self.loss is None or getattr(perturbation, "kind", None) not in ("shift", "weight"):
-            raise ValueError("A loss responds linearly to a shift or to a change of a weight, and there has to be one.")
         self._refuse(perturbation)
+        if self.loss is None or perturbation.kind not in ("shift", "weight"):
+            raise ValueError("A loss responds linearly to a shift or to a change of a weight, and there has to be one.")
         stimuli = self._stimuli(sample)
         if perturbation.kind == "weight":
             k, synapse, unit = self._synapse(perturbation.neuron)
@@ -248,6 +253,8 @@ class PerturbedNetwork:
         slopes, record = self._carry_back(sample, stimuli, Wanted(spike_times=frozenset({source})))
         times = record.spike_times[source] - self.reading.plan.start
         found = np.flatnonzero((record.spike_units[source] == neuron) & (times == perturbation.time))
+        if not len(found):
+            raise ValueError(f"Neuron {neuron} of '{self.layer}' has no spike at {perturbation.time} s.")
         return float(slopes.spike_times[source][found[0]])
 
     def spikes_of(self, trial: Trial):

@@ -17,7 +17,7 @@ from brian_qif.protocols.divergence import flux_tube_radius
 from brian_qif.protocols.parallel import claim_folder, run_pieces
 from brian_qif.protocols.perturbation_pieces import SIZED, SIZES, Plan, chosen_perturbations, perturb_sample
 from brian_qif.protocols.perturbation_report import draw_all, write_report
-from brian_qif.protocols.perturbed_network import KINDS, PerturbedNetwork
+from brian_qif.protocols.perturbed_network import KINDS, PerturbedNetwork, refuse_unknown_kind
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.spike_distances import MEASURES, require_libraries
@@ -81,6 +81,9 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
     0.0
     """
     refuse_below(1, "samples", samples)
+    refuse_unknown_kind(kind)
+    if not isinstance(layer, str):
+        raise TypeError(f"'layer' is a name such as 'input' or 'hidden'; {layer!r} was given.")
     trained = load_network(run)
     file = embedded_test() if file is None else file
     settings, inputs = trained.settings, trained.settings["inputs"]
@@ -205,6 +208,7 @@ def perturb_network(
     >>> summary["found"]["largest_difference_without_perturbation"]
     0.0
     """
+    refuse_unknown_kind(kind)
     sizes = tuple(several("sizes", (SIZES if kind in SIZED else ()) if sizes is None else sizes, "numbers"))
     plan = Plan(kind, sizes, repeats, seed, spike, time_scale)
     refuse_below(1, "threads", threads)
@@ -265,7 +269,7 @@ def embedded_test():
 
 
 def _require_table(table):
-    if table not in TABLES:
+    if not isinstance(table, str) or table not in TABLES:
         raise ValueError(f"Tables are written as {' or '.join(TABLES)}, not as {table!r}.")
     if table == "parquet" and find_spec("pyarrow") is None:
         raise ImportError("Parquet needs pyarrow: pip install pyarrow, or choose csv.")

@@ -144,6 +144,8 @@ def _check_numbers(name: str, node: nir.NIRNode) -> None:
     size = int(np.prod(next(iter(node.output_type.values())))) if isinstance(node, _NEURONS) else None
     for field, value in given.items():
         numbers = plain_array(value, f"{field} of the node '{name}'")
+        if field == "weight" and not isinstance(value, np.ndarray):
+            raise TypeError(f"weight of the node '{name}' is an array; {value!r} was given.")
         if size is not None and numbers.size not in (1, size):
             raise ValueError(f"The node '{name}' has {size} neurons; {field} has shape {numbers.shape}.")
         if not np.all(np.isfinite(numbers)) or (field.startswith("tau") and np.any(numbers <= 0)):
@@ -209,6 +211,10 @@ def _through(name: str, node: nir.NIRNode, links: _Links) -> _Links:
             "before the export."
         )
     targets, sources = node.weight.shape
+    if sources != len(links.pre):
+        raise ValueError(
+            f"The matrix of '{name}' has shape {node.weight.shape}; {len(links.pre)} sources are before it."
+        )
     post, pre = np.divmod(np.arange(targets * sources), sources)
     return _Links(pre, post, node.weight.ravel() * links.weight[pre], links.delay[pre], single=False)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from brian2 import NeuronGroup, Quantity, SpikeMonitor, have_same_dimensions, ms
+from brian2 import NeuronGroup, Quantity, SpikeMonitor, get_dimensions, have_same_dimensions, ms
 from brian2.groups.group import Group
 
 from brian_qif.arguments import check_dimensions, single_time
@@ -131,7 +131,7 @@ def plot_state(
     plain = have_same_dimensions(states, 1)
     if unit is None:
         unit = 1 if plain else Quantity(states).get_best_unit()
-    check_dimensions(unit, states, f"unit is a unit of '{name}'")
+    check_dimensions(unit, Quantity(1, dim=get_dimensions(states)), f"unit is a unit of '{name}'")
     if np.ndim(unit) != 0 or not 0 < float(unit) < np.inf:
         raise ValueError(f"unit is one unit of '{name}'; {unit!r} was given.")
     axes = _current(axes)

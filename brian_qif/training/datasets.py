@@ -288,7 +288,7 @@ class SpikeDataset:
         ValueError
             If the share leaves one part empty.
         """
-        if by not in ("speaker", "sample"):
+        if not isinstance(by, str) or by not in ("speaker", "sample"):
             raise ValueError(f"Data are split by 'speaker' or by 'sample', not by {by!r}.")
         if not 0 < plain_number(share, "The share that is held out") < 1:
             raise ValueError(f"The share that is held out has to lie between 0 and 1, not be {share}.")
