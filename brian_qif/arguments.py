@@ -55,8 +55,25 @@ def plain_number(value: Any, name: str) -> float:
     return float(value)
 
 
-def whole_number(value: Any, name: str, least: int) -> int:
-    """A whole number that is not too small; 3.0 counts as one.
+def finite_number(value: Any, name: str, least: float = -np.inf) -> float:
+    """One finite number without a unit that is not too small.
+
+    Raises
+    ------
+    TypeError
+        If it is no number, or has a unit.
+    ValueError
+        If it is not finite, or too small.
+    """
+    number = plain_number(value, name)
+    if not (np.isfinite(number) and number >= least):
+        wanted = "a finite number" if least == -np.inf else f"a finite number, {least:g} or more"
+        raise ValueError(f"{name} is {wanted}; {value!r} was given.")
+    return number
+
+
+def whole_number(value: Any, name: str, least: int, most: int | None = None) -> int:
+    """A whole number that is not too small, nor too large; 3.0 counts as one.
 
     Raises
     ------
@@ -69,9 +86,76 @@ def whole_number(value: Any, name: str, least: int) -> int:
     except TypeError:
         is_whole = isinstance(value, (float, np.floating)) and -(2**53) < value < 2**53 and value == int(value)
         number = int(value) if is_whole else least - 1
-    if isinstance(value, bool) or number < least:
-        raise ValueError(f"{name} is a whole number, {least} or more; {value!r} was given.")
+    if isinstance(value, bool) or number < least or (most is not None and number > most):
+        bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} is a whole number, {bounds}; {value!r} was given.")
     return number
+
+
+def whole_numbers(values: Any, name: str) -> np.ndarray:
+    """A row of whole numbers, which may be empty; 3.0 counts as one.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    try:
+        given = np.asarray(list(values))
+    except (TypeError, ValueError):
+        given = np.asarray(None)
+    row = given.ndim == 1 and not _has_unit(values) and (given.size == 0 or _is_numeric(given))
+    with np.errstate(invalid="ignore"):
+        numbers = given.astype(np.int64) if row else given
+    if not row or np.any(numbers != given):
+        raise TypeError(f"{name} are a row of whole numbers; {values!r} was given.")
+    return numbers
+
+
+def plain_array(values: Any, name: str) -> np.ndarray:
+    """An array of numbers without a unit.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of several lengths
+        array = np.asarray(None)
+    if _has_unit(values) or not (array.size == 0 or _is_numeric(array)):
+        raise TypeError(f"{name} are numbers without a unit, in rows of one length; {values!r} was given.")
+    return array.astype(float)
+
+
+def yes_or_no(value: Any, name: str) -> bool:
+    """True or False.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is True or False; {value!r} was given.")
+    return bool(value)
+
+
+def check_sample(sample: Any) -> None:
+    """Refuse what is no sample of spikes.
+
+    Raises
+    ------
+    TypeError
+        If it has no rows ``times`` and ``units`` of one length.
+    """
+    times, units = (np.shape(getattr(sample, name, None)) for name in ("times", "units"))
+    if len(times) != 1 or times != units:
+        raise TypeError(
+            f"A sample has its spikes in 'times' (seconds) and 'units', rows of one length, as a SpikeSample; "
+            f"{sample!r} was given."
+        )
 
 
 def _is_numeric(value: Any) -> bool:

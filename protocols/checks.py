@@ -19,8 +19,11 @@ def refuse_unless_whole(name, value):
     """
     try:
         operator.index(value)
+        whole = not isinstance(value, bool)
     except TypeError:
-        raise TypeError(f"'{name}' has to be a whole number; {value!r} was given.") from None
+        whole = False
+    if not whole:
+        raise TypeError(f"'{name}' has to be a whole number; {value!r} was given.")
 
 
 def refuse_below(least, name, value, optional=False):
@@ -66,7 +69,7 @@ def refuse_unless_finite(subject, value):
         If it is not finite.
     """
     _refuse_unless_number(f"{subject} to be finite", value)
-    if not np.isfinite(value):
+    if not -np.inf < value < np.inf:
         raise ValueError(f"{subject} to be finite, not {value}.")
 
 

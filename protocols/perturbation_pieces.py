@@ -9,7 +9,7 @@ import numpy as np
 from brian_qif import GrazingSpikeError
 from brian_qif.protocols.checks import refuse_below, refuse_unless_positive
 from brian_qif.protocols.divergence import course, distance_over_time
-from brian_qif.protocols.perturbed_network import KINDS, ROUNDING, Perturbation
+from brian_qif.protocols.perturbed_network import ROUNDING, Perturbation, refuse_unknown_kind
 from brian_qif.protocols.spike_differences import layer_change
 
 # Kinds whose effect has a dose.
@@ -51,8 +51,7 @@ class Plan:
     time_scale: float
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            raise ValueError(f"There is no perturbation '{self.kind}'; there are {', '.join(KINDS)}.")
+        refuse_unknown_kind(self.kind)
         if self.kind not in SIZED and self.sizes:
             raise ValueError(f"'{self.kind}' has no size: a spike is there or not. Leave the sizes out.")
         if self.kind in SIZED and not self.sizes:

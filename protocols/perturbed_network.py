@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from brian_qif import EventSolver
+from brian_qif.arguments import check_sample, plain_array
 from brian_qif.gradients.parameters import add_own_slopes
+from brian_qif.protocols.checks import refuse_unless_finite, refuse_unless_whole
 from brian_qif.solvers.messengers import add_messenger, hears_itself
 from brian_qif.solvers.simulation import duration_in_seconds
 from brian_qif.solvers.sweeps import Request, Wanted
@@ -15,6 +17,12 @@ from brian_qif.solvers.sweeps import Request, Wanted
 KINDS = ("add", "delete", "shift", "weight")
 # Spikes that differ by less, in seconds, are the same: some thousand roundings of a time.
 ROUNDING = 1e-12
+
+
+def refuse_unknown_kind(kind):
+    """Refuse what is none of `KINDS`."""
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"There is no perturbation '{kind}'; there are {', '.join(KINDS)}.")
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,13 @@ class Perturbation:
         By how much a spike is shifted, in seconds, or a weight is raised, in root mean squares of the weights of its
         synapses. Of no use for spikes that are added or deleted.
 
+    Raises
+    ------
+    TypeError
+        If a number is none.
+    ValueError
+        If there is no such kind, or a number is not finite.
+
     Examples
     --------
     >>> from brian_qif.protocols.perturbed_network import Perturbation
@@ -44,6 +59,12 @@ class Perturbation:
     neuron: int
     time: float = 0.0
     size: float = 0.0
+
+    def __post_init__(self):
+        refuse_unknown_kind(self.kind)
+        refuse_unless_whole("neuron", self.neuron)
+        for name in ("time", "size"):
+            refuse_unless_finite(f"'{name}' has", getattr(self, name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +120,8 @@ class PerturbedNetwork:
 
     Raises
     ------
+    TypeError
+        If the loss, the solver or the times are none.
     ValueError
         If the network has no such layer, or one that does not spike or reaches nobody.
     NotImplementedError
@@ -120,11 +143,15 @@ class PerturbedNetwork:
 
     def __init__(self, network, duration, layer, loss=None, stimulus=None, solver=None, namespace=None, times=None):
         self.solver = EventSolver() if solver is None else solver
+        if not isinstance(self.solver, EventSolver):
+            raise TypeError(f"Networks are perturbed with an EventSolver; {solver!r} was given.")
+        if loss is not None and not hasattr(loss, "evaluate"):
+            raise TypeError(f"A loss such as SpikeTimeLoss is needed, or None; {loss!r} was given.")
         self.loss, self.duration = loss, duration_in_seconds(duration)
         reading = self.solver.read(network, {} if namespace is None else namespace)
         names = {node.name: k for k, node in enumerate(reading.plan.nodes) if k not in reading.neurons or node.spikes}
         self.layer = getattr(layer, "name", layer)
-        if self.layer not in names:
+        if not isinstance(self.layer, str) or self.layer not in names:
             raise ValueError(f"There is no spiking layer '{self.layer}'; there are {', '.join(names)}.")
         self.node = names[self.layer]
         plan = reading.plan
@@ -138,10 +165,18 @@ class PerturbedNetwork:
         self.reading = replace(reading, plan=plan)
         self.layers = names
         self.stimulus = None if stimulus is None else reading.node(stimulus)
-        self.times = None if times is None else np.asarray(times, dtype=float)
+        self.times = None if times is None else self._within_trial(times)
         self.prepared = self.solver.prepare(plan)
         if loss is not None:
             loss.check(self.reading)
+
+    def _within_trial(self, times):
+        seconds = plain_array(times, "Times at which states are read")
+        if seconds.ndim != 1 or not np.all((seconds >= 0) & (seconds <= self.duration)):
+            raise ValueError(
+                f"States are read at a row of times in seconds, 0 to {self.duration}; {times!r} was given."
+            )
+        return seconds
 
     @property
     def size(self) -> int:
@@ -175,6 +210,8 @@ class PerturbedNetwork:
 
         Raises
         ------
+        TypeError
+            If it is no perturbation or no sample, or there is no stimulus for one.
         ValueError
             If what is to be changed is not there, or a spike would be heard before what causes it.
         """
@@ -200,9 +237,9 @@ class PerturbedNetwork:
         ValueError
             Without a loss, or for a spike that comes or goes as a whole.
         """
+        self._refuse(perturbation)
         if self.loss is None or perturbation.kind not in ("shift", "weight"):
             raise ValueError("A loss responds linearly to a shift or to a change of a weight, and there has to be one.")
-        self._refuse(perturbation)
         stimuli = self._stimuli(sample)
         if perturbation.kind == "weight":
             k, synapse, unit = self._synapse(perturbation.neuron)
@@ -216,6 +253,8 @@ class PerturbedNetwork:
         slopes, record = self._carry_back(sample, stimuli, Wanted(spike_times=frozenset({source})))
         times = record.spike_times[source] - self.reading.plan.start
         found = np.flatnonzero((record.spike_units[source] == neuron) & (times == perturbation.time))
+        if not len(found):
+            raise ValueError(f"Neuron {neuron} of '{self.layer}' has no spike at {perturbation.time} s.")
         return float(slopes.spike_times[source][found[0]])
 
     def spikes_of(self, trial: Trial):
@@ -240,6 +279,9 @@ class PerturbedNetwork:
         plan = self.reading.plan
         stimuli = {}
         if sample is not None:
+            check_sample(sample)
+            if self.stimulus is None:
+                raise TypeError("A sample replaces the spikes of a group: make the study with stimulus=that group.")
             inside = sample.times <= self.duration
             stimuli[self.stimulus] = sample.times[inside] + plan.start, np.asarray(sample.units)[inside]
         if self.messenger is None and self.node not in stimuli:
@@ -275,9 +317,9 @@ class PerturbedNetwork:
     # -- a change ------------------------------------------------------------------------------------------------
 
     def _refuse(self, perturbation):
+        if not isinstance(perturbation, Perturbation):
+            raise TypeError(f"A Perturbation says what is changed; {perturbation!r} was given.")
         kind, neuron = perturbation.kind, perturbation.neuron
-        if kind not in KINDS:
-            raise ValueError(f"There is no perturbation '{kind}'; there are {', '.join(KINDS)}.")
         if kind == "weight":
             self._synapse(neuron)
             return

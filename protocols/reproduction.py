@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from brian_qif.plotting.trainings import draw_comparison
-from brian_qif.protocols.checks import read_object
+from brian_qif.protocols.checks import read_object, refuse_below
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
 from brian_qif.protocols.reproduction_report import SECTIONS, Findings, write_html
@@ -47,6 +47,13 @@ class Size:
     studied_samples : int
         Test samples of the landscapes and of the perturbations.
 
+    Raises
+    ------
+    TypeError
+        If a number is no whole one.
+    ValueError
+        If it is too small, or the side of the plane not odd.
+
     Examples
     --------
     >>> from brian_qif.protocols.reproduction import SIZES, Size
@@ -64,6 +71,12 @@ class Size:
     grid: int
     lines: int
     studied_samples: int
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            refuse_below({"grid": 3, "lines": 0}.get(name, 1), name, value)
+        if self.grid % 2 == 0:
+            raise ValueError(f"'grid' has to be odd, so that the network itself is a point, not {self.grid}.")
 
 
 SIZES = {
@@ -115,8 +128,10 @@ def reproduce(train=None, test=None, out=None, size="smoke", threads=None, repor
     ...
     ValueError: There is no size 'large'; there are smoke, laptop, full.
     """
-    if not isinstance(size, Size) and size not in SIZES:
+    if not isinstance(size, Size) and not (isinstance(size, str) and size in SIZES):
         raise ValueError(f"There is no size '{size}'; there are {', '.join(SIZES)}.")
+    refuse_below(1, "threads", threads, optional=True)
+    progress = Progress(report)
     chosen = size if isinstance(size, Size) else SIZES[size]
     train, test = chosen_files(train, test)
     with SpikeDataset(train) as training_set, SpikeDataset(test) as test_set:
@@ -125,7 +140,6 @@ def reproduce(train=None, test=None, out=None, size="smoke", threads=None, repor
     folder = writable_folder("results/reproduction" if out is None else out)
     settings = {**asdict(chosen), "training_data": fingerprint(train), "test_data": fingerprint(test)}
     _claim(folder / "settings.json", settings)
-    progress = Progress(report)
     if synthetic:
         progress.line(SYNTHETIC)
     searches, runs = {}, []

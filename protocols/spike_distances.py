@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from brian_qif.protocols.checks import several
 from brian_qif.protocols.perturbed_network import ROUNDING
 
 # By name: the library that computes it, and the package to install.
@@ -28,7 +29,7 @@ def require_libraries(measures):
     """
     from importlib.util import find_spec
 
-    for name in measures:
+    for name in several("distances", measures, "names"):
         if name not in _LIBRARIES:
             raise ValueError(f"There is no distance '{name}'; there are {', '.join(MEASURES)}.")
         if find_spec(_LIBRARIES[name]) is None:

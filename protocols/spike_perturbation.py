@@ -11,19 +11,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brian_qif.protocols.checks import refuse_below
+from brian_qif.protocols.checks import refuse_below, several
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.divergence import flux_tube_radius
 from brian_qif.protocols.parallel import claim_folder, run_pieces
-from brian_qif.protocols.perturbation_pieces import SIZED, SIZES, Plan, perturb_sample
+from brian_qif.protocols.perturbation_pieces import SIZED, SIZES, Plan, chosen_perturbations, perturb_sample
 from brian_qif.protocols.perturbation_report import draw_all, write_report
-from brian_qif.protocols.perturbed_network import KINDS, PerturbedNetwork
+from brian_qif.protocols.perturbed_network import KINDS, PerturbedNetwork, refuse_unknown_kind
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.spike_distances import MEASURES, require_libraries
 from brian_qif.protocols.trained_network import load_network, recipe_in
+from brian_qif.solvers.simulation import duration_in_seconds
 from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.datasets import SpikeDataset, said_units
+from brian_qif.training.progress import Progress
 
 TABLES = ("csv", "parquet")
 _TIMES = 200  # at which states are compared
@@ -79,6 +81,9 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
     0.0
     """
     refuse_below(1, "samples", samples)
+    refuse_unknown_kind(kind)
+    if not isinstance(layer, str):
+        raise TypeError(f"'layer' is a name such as 'input' or 'hidden'; {layer!r} was given.")
     trained = load_network(run)
     file = embedded_test() if file is None else file
     settings, inputs = trained.settings, trained.settings["inputs"]
@@ -203,15 +208,24 @@ def perturb_network(
     >>> summary["found"]["largest_difference_without_perturbation"]
     0.0
     """
-    sizes = tuple(SIZES if sizes is None and kind in SIZED else sizes or ())
+    refuse_unknown_kind(kind)
+    sizes = tuple(several("sizes", (SIZES if kind in SIZED else ()) if sizes is None else sizes, "numbers"))
     plan = Plan(kind, sizes, repeats, seed, spike, time_scale)
     refuse_below(1, "threads", threads)
     require_libraries(distances)
     _require_table(table)
+    Progress(report)
     samples = {0: None} if samples is None else samples
-    seconds = float(duration)
+    for name, value in (("samples", samples), ("about", {} if about is None else about)):
+        if not isinstance(value, dict):
+            raise TypeError(f"'{name}' is a dict or None; {value!r} was given.")
+    if elsewhere is not None and not (isinstance(elsewhere, tuple) and len(elsewhere) == 2):
+        raise TypeError(f"'elsewhere' is an address and a function, or None; {elsewhere!r} was given.")
+    seconds = duration_in_seconds(duration)
     perturbed = PerturbedNetwork(network, duration, layer, loss, stimulus, solver, times=_times(duration))
     about = {} if about is None else about
+    for number, sample in list(samples.items())[:1]:  # what one sample refuses is refused before there is a folder
+        chosen_perturbations(perturbed, perturbed.run(sample), number, plan)
     asked = {**asdict(plan), "sizes": list(sizes), "samples": list(samples)}
     settings = {**about, "layer": perturbed.layer, "duration": seconds, **asked}
     folder = claim_folder(out, settings)
@@ -255,7 +269,7 @@ def embedded_test():
 
 
 def _require_table(table):
-    if table not in TABLES:
+    if not isinstance(table, str) or table not in TABLES:
         raise ValueError(f"Tables are written as {' or '.join(TABLES)}, not as {table!r}.")
     if table == "parquet" and find_spec("pyarrow") is None:
         raise ImportError("Parquet needs pyarrow: pip install pyarrow, or choose csv.")

@@ -13,6 +13,7 @@ from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 from brian_qif import CrossEntropyLoss
 from brian_qif.gradients.batch import BatchGradient
 from brian_qif.gradients.spike_gradient import SpikeGradient
+from brian_qif.protocols.checks import refuse_below
 from brian_qif.protocols.networks import Classifier, build_classifier
 from brian_qif.protocols.recipes import Recipe
 from brian_qif.training.checkpoints import read_checkpoint
@@ -248,10 +249,12 @@ def load_network(run, trials=1):
 
     Raises
     ------
+    TypeError
+        If the number of trials is no whole number.
     FileNotFoundError
         If the folder holds no run.
     ValueError
-        If its files are damaged or do not belong together.
+        If there is not one trial at least, or the files are damaged or do not belong together.
 
     Examples
     --------
@@ -259,6 +262,7 @@ def load_network(run, trials=1):
     >>> load_network("results/qif")  # the folder of a run
     <TrainedNetwork QIF 70-4-20, trials side by side: 1>
     """
+    refuse_below(1, "trials", trials)
     folder, settings = Path(run), read_settings(run)
     arrays, description = read_checkpoint(folder / "checkpoint.npz")
     recipe = recipe_in(settings)

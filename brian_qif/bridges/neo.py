@@ -6,7 +6,7 @@ import numpy as np
 from brian2 import NeuronGroup, Quantity, SpikeMonitor
 from brian2.groups.group import Group
 
-from brian_qif.bridges.recorded import recorded_spikes
+from brian_qif.bridges.recorded import check_trajectory, recorded_spikes
 from brian_qif.solvers.trajectory import Trajectory
 
 try:
@@ -84,6 +84,13 @@ def state_signal(
     `neo.IrregularlySampledSignal`
         One channel per neuron, in the SI unit of the variable.
 
+    Raises
+    ------
+    TypeError
+        If it is no trajectory, or the times are none.
+    ValueError
+        If there is no such group or variable, or the times do not ascend.
+
     Examples
     --------
     >>> from brian2 import ms
@@ -95,7 +102,10 @@ def state_signal(
     >>> signal.shape
     (2, 2)
     """
+    check_trajectory(trajectory)
     states = np.atleast_2d(trajectory.state(group, name, times))
+    if np.any(np.diff(np.atleast_1d(times)) < 0):
+        raise ValueError(f"The times of a neo signal ascend; {times!r} was given.")
     dimensions = dict(zip(_BASE_UNITS, group.variables[name].dim._dims, strict=True))
     unit = quantities.dimensionless
     for base, exponent in dimensions.items():

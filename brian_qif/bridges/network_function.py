@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 from brian2 import Network, Quantity, SpikeGeneratorGroup, get_local_namespace
 
+from brian_qif.arguments import check_sample
 from brian_qif.bridges.outputs import ReadoutVoltage, SpikeTimes, StateValues
 from brian_qif.gradients.batch import BatchGradient, Sample
 from brian_qif.gradients.spike_gradient import SpikeGradient
@@ -121,6 +122,8 @@ class NetworkFunction:
 
     @staticmethod
     def _some(samples):
+        if isinstance(samples, str) or not hasattr(samples, "__getitem__") or np.shape(samples) == ():
+            raise TypeError(f"samples is a list of SpikeSample; {samples!r} was given.")
         if not len(samples):
             raise ValueError("At least one sample is needed; an empty list was given.")
         return samples
@@ -144,4 +147,5 @@ class _Labelled:
     """A sample with the slopes by its output as its label."""
 
     def __init__(self, sample: Sample, cotangent: np.ndarray | None):
+        check_sample(sample)
         self.times, self.units, self.label = sample.times, sample.units, cotangent

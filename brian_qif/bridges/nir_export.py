@@ -5,8 +5,8 @@ from __future__ import annotations
 import nir
 import numpy as np
 from brian2 import Network, Quantity, get_local_namespace, second
-from brian2.units.fundamentalunits import fail_for_dimension_mismatch
 
+from brian_qif.arguments import single_time
 from brian_qif.plan.network_plan import VOLTAGE, HybridNode, NetworkPlan, NeuronNode, Pathway, SourceNode
 from brian_qif.plan.reader import NetworkReading, read_network
 
@@ -76,13 +76,14 @@ def area_in_seconds(spike_area) -> float:
 
     Raises
     ------
+    TypeError
+        If it is not one number.
     DimensionMismatchError
         If it is not a time.
     ValueError
         If it is not positive and finite.
     """
-    fail_for_dimension_mismatch(spike_area, second, "spike_area is a time, for instance 1*second or the time step")
-    area = float(spike_area)
+    area = single_time(spike_area, "spike_area is a time, for instance 1*second or the time step")
     if not 0 < area < np.inf:
         raise ValueError(f"spike_area must be positive and finite; it is {area} s.")
     return area

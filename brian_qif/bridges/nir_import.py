@@ -9,9 +9,12 @@ import nir
 import numpy as np
 from brian2 import Network, NeuronGroup, Quantity, SpikeGeneratorGroup, Synapses, second
 
+from brian_qif.arguments import plain_array, yes_or_no
 from brian_qif.bridges.nir_export import area_in_seconds
 
 _NEURONS = (nir.LIF, nir.LI, nir.CubaLIF, nir.CubaLI)
+_NUMBERS = ("tau", "tau_mem", "tau_syn", "r", "w_in", "v_leak", "v_threshold", "v_reset")
+_NUMBERS += ("weight", "bias", "scale", "delay")
 _BETWEEN = (nir.Linear, nir.Affine, nir.Scale, nir.Delay)
 
 CURRENT = """
@@ -87,7 +90,8 @@ def import_nir(graph: nir.NIRGraph, spike_area: Quantity = 1 * second, zero_weig
         For other nodes, by name, and for what stands between neurons in another order than delays, at most one
         matrix, and delays.
     DimensionMismatchError, ValueError
-        If ``spike_area`` is not a positive time.
+        If ``spike_area`` is not a positive time, a number of a node is not finite, a time constant not positive, or
+        there are not as many numbers as neurons.
 
     Notes
     -----
@@ -106,7 +110,9 @@ def import_nir(graph: nir.NIRGraph, spike_area: Quantity = 1 * second, zero_weig
     """
     if not isinstance(graph, nir.NIRGraph):
         raise TypeError(f"A nir.NIRGraph is needed, as nir.read gives it; {type(graph).__name__} was given.")
-    area = area_in_seconds(spike_area)
+    area, zero_weights = area_in_seconds(spike_area), yes_or_no(zero_weights, "zero_weights")
+    for name, node in graph.nodes.items():
+        _check_numbers(name, node)
     groups = {name: _group(name, node) for name, node in graph.nodes.items() if _is_group(name, node)}
     for name, node in graph.nodes.items():
         if isinstance(node, nir.Affine) and np.any(node.bias != 0):
@@ -127,6 +133,24 @@ def _is_group(name: str, node: nir.NIRNode) -> bool:
             "Output, LIF, LI, CubaLIF, CubaLI, Linear, Affine, Scale and Delay."
         )
     return isinstance(node, (nir.Input, *_NEURONS))
+
+
+def _check_numbers(name: str, node: nir.NIRNode) -> None:
+    """Refuse numbers that are not finite, or not one for each neuron, before anything is made of them."""
+    fields = [field for field in _NUMBERS if hasattr(node, field)]
+    given = {field: getattr(node, field) for field in fields} | {
+        field: node.metadata[field] for field in ("v", "I") if isinstance(node, _NEURONS) and field in node.metadata
+    }
+    size = int(np.prod(next(iter(node.output_type.values())))) if isinstance(node, _NEURONS) else None
+    for field, value in given.items():
+        numbers = plain_array(value, f"{field} of the node '{name}'")
+        if field == "weight" and not isinstance(value, np.ndarray):
+            raise TypeError(f"weight of the node '{name}' is an array; {value!r} was given.")
+        if size is not None and numbers.size not in (1, size):
+            raise ValueError(f"The node '{name}' has {size} neurons; {field} has shape {numbers.shape}.")
+        if not np.all(np.isfinite(numbers)) or (field.startswith("tau") and np.any(numbers <= 0)):
+            wanted = "positive and finite" if field.startswith("tau") else "finite"
+            raise ValueError(f"{field} of the node '{name}' has to be {wanted}; {value!r} was given.")
 
 
 def _group(name: str, node: nir.NIRNode) -> SpikeGeneratorGroup | NeuronGroup:
@@ -187,6 +211,10 @@ def _through(name: str, node: nir.NIRNode, links: _Links) -> _Links:
             "before the export."
         )
     targets, sources = node.weight.shape
+    if sources != len(links.pre):
+        raise ValueError(
+            f"The matrix of '{name}' has shape {node.weight.shape}; {len(links.pre)} sources are before it."
+        )
     post, pre = np.divmod(np.arange(targets * sources), sources)
     return _Links(pre, post, node.weight.ravel() * links.weight[pre], links.delay[pre], single=False)
 

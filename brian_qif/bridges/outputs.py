@@ -12,6 +12,7 @@ import numpy as np
 from brian2 import NeuronGroup, Quantity
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
+from brian_qif.arguments import whole_number, yes_or_no
 from brian_qif.gradients.losses import CrossEntropyLoss, Evaluation, SpikeFunctionLoss, group_name_of
 from brian_qif.gradients.state_loss import StateLoss
 from brian_qif.plan.reader import NetworkReading
@@ -55,8 +56,7 @@ class SpikeTimes:
         self, group: NeuronGroup, count: int = 1, neurons: Sequence[int] | None = None, pseudospikes: bool = False
     ):
         group_name_of(group, "SpikeTimes")
-        if int(count) != count or count < 1:
-            raise ValueError(f"SpikeTimes needs at least one spike per neuron; count={count!r} was given.")
+        count = whole_number(count, "count of SpikeTimes", 1, 2**31 - 1)
         chosen = np.arange(len(group)) if neurons is None else np.atleast_1d(np.asarray(neurons))
         whole = chosen.ndim == 1 and chosen.size > 0 and np.issubdtype(chosen.dtype, np.integer)
         if not whole or np.any((chosen < 0) | (chosen >= len(group))) or len(np.unique(chosen)) < len(chosen):
@@ -64,8 +64,8 @@ class SpikeTimes:
                 f"neurons of SpikeTimes are different indices from 0 to {len(group) - 1} of '{group.name}'; "
                 f"{neurons!r} was given."
             )
-        self.group, self.neurons, self.shape = group, chosen, (int(count), len(chosen))
-        self.pseudospikes = int(count) if pseudospikes else 0
+        self.group, self.neurons, self.shape = group, chosen, (count, len(chosen))
+        self.pseudospikes = count if yes_or_no(pseudospikes, "pseudospikes of SpikeTimes") else 0
 
     def _loss(self, function) -> SpikeFunctionLoss:
         return SpikeFunctionLoss(self.group, function, pseudospikes=self.pseudospikes)

@@ -39,6 +39,21 @@ def recorded_groups(recorded: Trajectory | SpikeMonitor) -> list[str]:
     )
 
 
+def check_trajectory(trajectory: Trajectory) -> None:
+    """Refuse what has no states to be read.
+
+    Raises
+    ------
+    TypeError
+        If it is no `Trajectory`.
+    """
+    if not isinstance(trajectory, Trajectory):
+        raise TypeError(
+            f"States are read from a Trajectory, as a solver gives it: EventSolver().simulate(network, 40*ms); "
+            f"{trajectory!r} was given."
+        )
+
+
 def recorded_spikes(recorded: Trajectory | SpikeMonitor, group: Group | str | None = None) -> RecordedSpikes:
     """The spikes of one group.
 

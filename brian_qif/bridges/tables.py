@@ -9,7 +9,7 @@ import pandas as pd
 from brian2 import NeuronGroup, Quantity, SpikeMonitor, get_unit
 from brian2.groups.group import Group
 
-from brian_qif.bridges.recorded import recorded_groups, recorded_spikes
+from brian_qif.bridges.recorded import check_trajectory, recorded_groups, recorded_spikes
 from brian_qif.solvers.trajectory import Trajectory
 
 
@@ -30,7 +30,7 @@ def spike_table(recorded: Trajectory | SpikeMonitor, groups: Sequence[Group | st
     Raises
     ------
     TypeError
-        If no spikes were recorded there.
+        If groups are no list, or no spikes were recorded there.
     ValueError
         If there is no such group.
 
@@ -47,7 +47,9 @@ def spike_table(recorded: Trajectory | SpikeMonitor, groups: Sequence[Group | st
     0       1  0.016375
     1       0  0.018230
     """
-    names = recorded_groups(recorded) if groups is None else list(groups)
+    if not isinstance(groups, (list, tuple, type(None))):
+        raise TypeError(f"groups is a list of groups or their names; {groups!r} was given.")
+    names = recorded_groups(recorded) if groups is None else groups
     found = [recorded_spikes(recorded, name) for name in names]
     return pd.DataFrame(
         {
@@ -76,6 +78,13 @@ def state_table(trajectory: Trajectory, group: NeuronGroup, name: str, times: Qu
         Columns ``time`` (seconds), ``neuron`` and the variable, in SI units; the unit is in
         ``table.attrs["unit"]``.
 
+    Raises
+    ------
+    TypeError
+        If it is no trajectory, or the times are none.
+    ValueError
+        If there is no such group or variable, or a time lies outside the trial.
+
     Examples
     --------
     >>> from brian2 import ms
@@ -90,8 +99,9 @@ def state_table(trajectory: Trajectory, group: NeuronGroup, name: str, times: Qu
     2  0.005       0  5.963
     3  0.005       1  7.704
     """
+    check_trajectory(trajectory)
+    states = np.atleast_2d(np.asarray(trajectory.state(group, name, times)))
     seconds = np.atleast_1d(np.asarray(times, dtype=float))
-    states = np.reshape(np.asarray(trajectory.state(group, name, times)), (len(seconds), -1))
     neurons = np.arange(states.shape[1])
     table = pd.DataFrame(
         {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.arguments import whole_number
+from brian_qif.arguments import plain_array, whole_number
 
 CLASSES = ("yin", "yang", "dot")
 _RADIUS, _DOT_RADIUS = 0.5, 0.1
@@ -32,6 +32,8 @@ def yin_yang_class(points: np.ndarray) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If they are no numbers.
     ValueError
         For another shape, or coordinates that are not finite.
 
@@ -41,7 +43,7 @@ def yin_yang_class(points: np.ndarray) -> np.ndarray:
     >>> yin_yang_class([[0.5, 0.9], [0.5, 0.1], [0.25, 0.5], [0, 0]])
     array([ 0,  1,  2, -1])
     """
-    points = np.asarray(points, dtype=float)
+    points = plain_array(points, "Points of the Yin-Yang set")
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(
             f"Points of the Yin-Yang set have the shape (n, 2); an array of shape {points.shape} was given."

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from brian2 import Quantity, SpikeGeneratorGroup, prefs
 
-from brian_qif.arguments import whole_number
+from brian_qif.arguments import check_sample, whole_number
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.plan.network_plan import SourceNode
 from brian_qif.solvers.simulation import duration_in_seconds
@@ -231,7 +231,13 @@ def in_order(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     times, units : array
+
+    Raises
+    ------
+    TypeError
+        If it is no sample.
     """
+    check_sample(sample)
     times, units = np.asarray(sample.times, dtype=float), np.asarray(sample.units)
     if np.any(times[1:] < times[:-1]):
         order = np.argsort(times, kind="stable")

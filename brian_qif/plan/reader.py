@@ -124,7 +124,7 @@ def read_network(
     Raises
     ------
     TypeError
-        If it is not a `brian2.Network`.
+        If it is not a `brian2.Network`, or the namespace no dict.
     NotImplementedError
         For every kind of object that the event-driven solver does not simulate, by name.
     ValueError
@@ -132,6 +132,8 @@ def read_network(
     """
     if not isinstance(network, Network):
         raise TypeError(f"A brian2.Network is needed, such as Network(stimulus, neurons, synapses), not {network!r}.")
+    if not isinstance(namespace, (Mapping, type(None))):
+        raise TypeError(f"The namespace is a dict of names in equations and their values, or None, not {namespace!r}.")
     _check_device()
     # Brian2 warns of objects that no run has used; what is read here is used without a run.
     BrianLogger.suppress_name("unused_brian_object")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 COLOURS = ("#0b6e99", "#c8553d", "#588b4a", "#7b4f9d", "#a87f1f", "#5c6670")
 
 
@@ -13,6 +15,15 @@ def new_figure(width, height, dpi=150):
     figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
     FigureCanvasAgg(figure)
     return figure
+
+
+def refuse_other_pictures(path):
+    """Refuse a file of whose ending matplotlib knows no kind of picture, before there is something to draw."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if Path(path).suffix[1:].lower() not in kinds:
+        raise ValueError(f"A picture is a file that ends in .{', .'.join(sorted(kinds))}; {str(path)!r} was given.")
 
 
 def name_panel(panel, title):

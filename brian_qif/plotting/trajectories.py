@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from brian2 import NeuronGroup, Quantity, SpikeMonitor, have_same_dimensions, ms
+from brian2 import NeuronGroup, Quantity, SpikeMonitor, get_dimensions, have_same_dimensions, ms
 from brian2.groups.group import Group
 
-from brian_qif.bridges.recorded import recorded_spikes
+from brian_qif.arguments import check_dimensions, single_time
+from brian_qif.bridges.recorded import check_trajectory, recorded_spikes
 from brian_qif.solvers.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -43,6 +44,13 @@ def plot_spikes(
     -------
     `matplotlib.axes.Axes`
 
+    Raises
+    ------
+    TypeError, DimensionMismatchError
+        If an argument is of another kind, or a unit one of something else.
+    ValueError
+        If there is no such group or variable, or a unit is not positive and finite.
+
     Examples
     --------
     >>> from brian2 import ms
@@ -54,13 +62,13 @@ def plot_spikes(
     >>> axes.get_xlabel()
     'time (ms)'
     """
-    spikes, axes = recorded_spikes(recorded, group), _current(axes)
+    spikes, scale, axes = recorded_spikes(recorded, group), _time_scale(time_unit), _current(axes)
     style = {"linestyle": "none", "marker": ".", "color": "k"} | keywords
-    axes.plot(spikes.times / float(time_unit), spikes.neurons, **style)
+    axes.plot(spikes.times / scale, spikes.neurons, **style)
     axes.set(
         xlabel=f"time ({time_unit!s})",
         ylabel=f"neuron of {spikes.name}",
-        xlim=(spikes.start / float(time_unit), spikes.end / float(time_unit)),
+        xlim=(spikes.start / scale, spikes.end / scale),
         ylim=(-0.5, spikes.size - 0.5),
     )
     return axes
@@ -99,6 +107,13 @@ def plot_state(
     -------
     `matplotlib.axes.Axes`
 
+    Raises
+    ------
+    TypeError, DimensionMismatchError
+        If an argument is of another kind, or a unit one of something else.
+    ValueError
+        If there is no such group or variable, or a unit is not positive and finite.
+
     Examples
     --------
     >>> from brian2 import ms
@@ -111,17 +126,32 @@ def plot_state(
     >>> len(axes.lines)
     2
     """
-    states, axes = trajectory.state(group, name, times), _current(axes)
+    check_trajectory(trajectory)
+    states, scale = trajectory.state(group, name, times), _time_scale(time_unit)
     plain = have_same_dimensions(states, 1)
     if unit is None:
         unit = 1 if plain else Quantity(states).get_best_unit()
-    axes.plot(np.asarray(times) / float(time_unit), np.asarray(states) / float(unit), **keywords)
+    check_dimensions(unit, Quantity(1, dim=get_dimensions(states)), f"unit is a unit of '{name}'")
+    if np.ndim(unit) != 0 or not 0 < float(unit) < np.inf:
+        raise ValueError(f"unit is one unit of '{name}'; {unit!r} was given.")
+    axes = _current(axes)
+    axes.plot(np.asarray(times) / scale, np.asarray(states) / float(unit), **keywords)
     axes.set(xlabel=f"time ({time_unit!s})", ylabel=name if plain else f"{name} ({unit!s})")
     return axes
 
 
+def _time_scale(time_unit):
+    """The unit of a time axis in seconds."""
+    scale = single_time(time_unit, "time_unit is a unit of time, such as ms")
+    if not 0 < scale < np.inf:
+        raise ValueError(f"time_unit is a unit of time, such as ms; {time_unit!r} was given.")
+    return scale
+
+
 def _current(axes):
     if axes is not None:
+        if not hasattr(axes, "plot"):
+            raise TypeError(f"axes are those of matplotlib, such as plt.gca(), or None; {axes!r} was given.")
         return axes
     from matplotlib import pyplot
 

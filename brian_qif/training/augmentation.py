@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brian_qif.arguments import check_sample, finite_number, whole_number
+
 if TYPE_CHECKING:
     from brian_qif.training.datasets import SpikeSample
+
+_MOST = 2**31 - 1  # neurons, as Brian2 counts them
 
 
 def merge_channels(sample: SpikeSample, together: int) -> SpikeSample:
@@ -32,8 +36,10 @@ def merge_channels(sample: SpikeSample, together: int) -> SpikeSample:
 
     Raises
     ------
+    TypeError
+        If it is no sample.
     ValueError
-        If the number is below 1.
+        If the number is no whole number, or below 1.
 
     Examples
     --------
@@ -44,8 +50,8 @@ def merge_channels(sample: SpikeSample, together: int) -> SpikeSample:
     >>> merge_channels(sample, 2).units
     array([2, 2, 4])
     """
-    if together < 1:
-        raise ValueError(f"'together' has to be at least 1, not {together}.")
+    check_sample(sample)
+    together = whole_number(together, "'together'", 1, _MOST)
     units = sample.units // together
     order = np.lexsort((units, sample.times))
     return replace(sample, times=sample.times[order], units=units[order])
@@ -73,6 +79,13 @@ def separate_copies(sample: SpikeSample, n_units: int, step: float) -> tuple[Spi
     copies : int
         How many copies of every neuron there have to be, 1 if none spikes twice.
 
+    Raises
+    ------
+    TypeError
+        If it is no sample, or the step no number.
+    ValueError
+        If a number is not positive and finite.
+
     Examples
     --------
     >>> import numpy as np
@@ -83,6 +96,10 @@ def separate_copies(sample: SpikeSample, n_units: int, step: float) -> tuple[Spi
     >>> separate.units, copies
     (array([2, 7, 4]), 2)
     """
+    check_sample(sample)
+    n_units = whole_number(n_units, "'n_units'", 1, _MOST)
+    if not finite_number(step, "'step'", 0) > 0:
+        raise ValueError(f"'step' has to be positive, not {step}.")
     # As Brian2 assigns times to steps: what lies on a step up to rounding belongs to it.
     steps = np.floor(sample.times / step + 1e-3).astype(np.int64)
     order = np.lexsort((steps, sample.units))
@@ -122,8 +139,10 @@ class SpikeAugmentation:
 
     Raises
     ------
+    TypeError
+        If a limit is no number.
     ValueError
-        If a limit is negative, stretch or warp is not below 1, or no spike would be kept.
+        If a limit is negative or not finite, stretch or warp is not below 1, or no spike would be kept.
 
     Examples
     --------
@@ -146,10 +165,14 @@ class SpikeAugmentation:
     time_jitter: float = 0.0
 
     def __post_init__(self):
-        if self.shift < 0 or self.jitter < 0 or not 0 <= self.stretch < 1:
+        for name in ("stretch", "jitter", "keep", "warp", "time_jitter"):
+            finite_number(getattr(self, name), f"'{name}'")
+        for name, least in (("n_units", 1), ("shift", 0)):
+            object.__setattr__(self, name, whole_number(getattr(self, name), f"'{name}'", least, _MOST))
+        if self.jitter < 0 or not 0 <= self.stretch < 1:
             raise ValueError(
-                "Shift, stretch and jitter have to be at least 0, and the stretch below 1; they are"
-                f" {self.shift}, {self.stretch} and {self.jitter}."
+                "Stretch and jitter have to be at least 0, and the stretch below 1; they are"
+                f" {self.stretch} and {self.jitter}."
             )
         if not 0 <= self.warp < 1 or self.time_jitter < 0 or not 0 < self.keep <= 1:
             raise ValueError(
@@ -172,6 +195,9 @@ class SpikeAugmentation:
         SpikeSample
             Of the same class as the sample.
         """
+        check_sample(sample)
+        if not isinstance(generator, np.random.Generator):
+            raise TypeError(f"'generator' is a numpy.random.Generator; {generator!r} was given.")
         shift = int(generator.integers(-self.shift, self.shift + 1))
         factor = 1.0 + self.stretch * float(generator.uniform(-1, 1))
         units = sample.units + shift

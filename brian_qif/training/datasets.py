@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 from brian2 import Quantity, second
 from numpy.typing import ArrayLike
 
+from brian_qif.arguments import plain_number, whole_number, whole_numbers
+from brian_qif.training.encoding import SpikeEncoding
 from brian_qif.training.safe_reading import look_through, unpacked
 
-if TYPE_CHECKING:
-    from brian_qif.training.encoding import SpikeEncoding
-
 _MEMORY = 1 << 30  # bytes of samples that are kept
+_MOST = 2**31 - 1  # neurons, as Brian2 counts them
 _OVERHEAD = 300  # bytes that Python needs for a sample, whatever its length
 
 
@@ -73,12 +73,14 @@ class SpikeDataset:
 
     Raises
     ------
+    TypeError
+        If the encoding is none, or the memory no number.
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not HDF5, is cut short, lacks a key, holds no sample, has arrays whose lengths disagree, a
-        negative or non-finite time, a unit outside ``n_units`` or a label outside ``n_classes``. The message names
-        the file, what is wrong and where.
+        If a number is no whole one, the file is not HDF5, is cut short, lacks a key, holds no sample, has arrays whose
+        lengths disagree, a negative or non-finite time, a unit outside ``n_units`` or a label outside ``n_classes``.
+        The message names the file, what is wrong and where.
 
     Notes
     -----
@@ -116,6 +118,14 @@ class SpikeDataset:
         encoding: SpikeEncoding | None = None,
     ):
         self.path = Path(file)
+        n_units, n_classes = (
+            None if number is None else whole_number(number, f"'{name}'", 1, _MOST)
+            for name, number in (("n_units", n_units), ("n_classes", n_classes))
+        )
+        if not plain_number(memory, "'memory'") >= 0:
+            raise ValueError(f"'memory' is a number of bytes, 0 or more; {memory!r} was given.")
+        if not isinstance(encoding, (SpikeEncoding, type(None))):
+            raise TypeError(f"'encoding' is a SpikeEncoding or None; {encoding!r} was given.")
         readable, self._remove = unpacked(self.path)
         try:
             if not h5py.is_hdf5(readable):
@@ -141,7 +151,12 @@ class SpikeDataset:
         return len(self._indices)
 
     def __getitem__(self, position) -> SpikeSample:
-        index = int(self._indices[position])
+        try:
+            index = int(self._indices[operator.index(position)])
+        except TypeError:
+            raise TypeError(
+                f"A sample is asked for by its position, a whole number, and several by select; {position!r} was given."
+            ) from None
         spikes = self._kept.get(index)
         if spikes is None:
             times, units = self._file["spikes/times"][index], self._file["spikes/units"][index]
@@ -216,14 +231,16 @@ class SpikeDataset:
 
         Raises
         ------
+        TypeError
+            If positions or speakers are no whole numbers.
         ValueError
             If nothing is left.
         IndexError
             If a position lies outside the data set.
         """
-        chosen = self._indices if indices is None else self._indices[np.asarray(indices, dtype=np.int64)]
+        chosen = self._indices if indices is None else self._indices[whole_numbers(indices, "Positions")]
         if speakers is not None:
-            chosen = chosen[np.isin(self._speakers[chosen], list(speakers))]
+            chosen = chosen[np.isin(self._speakers[chosen], whole_numbers(speakers, "Speakers"))]
         if len(chosen) == 0:
             raise ValueError(f"No sample of '{self.path}' is left by this selection.")
         part = object.__new__(SpikeDataset)
@@ -266,14 +283,16 @@ class SpikeDataset:
 
         Raises
         ------
+        TypeError
+            If the share is no number.
         ValueError
             If the share leaves one part empty.
         """
-        if by not in ("speaker", "sample"):
+        if not isinstance(by, str) or by not in ("speaker", "sample"):
             raise ValueError(f"Data are split by 'speaker' or by 'sample', not by {by!r}.")
-        if not 0 < share < 1:
+        if not 0 < plain_number(share, "The share that is held out") < 1:
             raise ValueError(f"The share that is held out has to lie between 0 and 1, not be {share}.")
-        generator = np.random.default_rng([seed, 3])
+        generator = np.random.default_rng([whole_number(seed, "The seed", 0), 3])
         speakers = np.unique(self.speakers)
         if by == "speaker" and len(speakers) > 1:
             number = min(max(1, round(share * len(speakers))), len(speakers) - 1)

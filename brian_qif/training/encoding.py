@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brian_qif.arguments import check_sample, finite_number, whole_number
+
 if TYPE_CHECKING:
     from brian_qif.training.datasets import SpikeSample
 
 # Between these quantiles of a sample's spike times lies what virtual times stretch over the trial.
 _QUANTILES = (0.05, 0.95)
+_MOST = 2**31 - 1  # neurons and steps, as Brian2 counts neurons
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class SpikeEncoding:
 
     Raises
     ------
+    TypeError
+        If a number of seconds is none.
     ValueError
         If a number is out of range, or both kinds of times are asked for.
 
@@ -72,17 +77,16 @@ class SpikeEncoding:
     coincident: int = 0
 
     def __post_init__(self):
+        for name in ("n_units", "merge", "virtual_times", "taps", "coincident"):
+            object.__setattr__(self, name, whole_number(getattr(self, name), f"'{name}'", 0, _MOST))
+        for name in ("time_step", "virtual_span", "tap_delay"):
+            finite_number(getattr(self, name), f"'{name}'", 0)
         if self.n_units < 1 or not 1 <= self.merge <= self.n_units:
             raise ValueError(f"Of {self.n_units} channels, 1 to {self.n_units} can be merged, not {self.merge}.")
-        if self.time_step < 0 or self.virtual_times < 0 or not self.virtual_span > 0:
-            raise ValueError(
-                "time_step and virtual_times have to be at least 0 and virtual_span positive; they are "
-                f"{self.time_step}, {self.virtual_times} and {self.virtual_span}."
-            )
+        if not self.virtual_span > 0:
+            raise ValueError(f"'virtual_span' has to be positive, not {self.virtual_span}.")
         if self.time_step > 0 and self.virtual_times > 0:
             raise ValueError("Times are put on a grid (time_step) or made virtual (virtual_times), not both.")
-        if self.coincident < 0:
-            raise ValueError(f"'coincident' has to be at least 0, not {self.coincident}.")
         if self.taps < 1 or (self.taps > 1 and not self.tap_delay > 0):
             raise ValueError(
                 "A delay line has at least one tap, and several come one positive tap_delay after the other; they are "
@@ -122,6 +126,7 @@ class SpikeEncoding:
         SpikeSample
             Of the same class as the sample, its spikes sorted by time and then by unit.
         """
+        check_sample(sample)
         if not self.changes:
             return sample
         times, units = sample.times, sample.units // self.merge
@@ -186,6 +191,11 @@ class EncodedAugmentation:
 
     augmentation: Callable
     encoding: SpikeEncoding
+
+    def __post_init__(self):
+        for name, what in (("augmentation", "such as SpikeAugmentation(n_units)"), ("encoding", "a SpikeEncoding")):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"'{name}' is called with a sample, {what}; {getattr(self, name)!r} was given.")
 
     def __call__(self, sample: SpikeSample, generator: np.random.Generator) -> SpikeSample:
         """The encoded, changed copy of a recorded sample."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from brian2 import Quantity
 
-from brian_qif.arguments import single_time
+from brian_qif.arguments import plain_array, single_time, whole_numbers, yes_or_no
 from brian_qif.training.datasets import SpikeSample
 
 
@@ -42,6 +42,8 @@ def latency_samples(
 
     Raises
     ------
+    TypeError
+        For values that are no numbers, labels that are no whole numbers, or times that are none.
     DimensionMismatchError
         For times without a unit of time.
     ValueError
@@ -64,7 +66,7 @@ def latency_samples(
         raise ValueError(
             f"Spikes lie between a 'first' time of 0 or more and a later 'last'; {first}, {last} were given."
         )
-    values = np.asarray(values, dtype=float)
+    values, labels = plain_array(values, "'values'"), whole_numbers(labels, "'labels'")
     if values.ndim != 2 or len(labels) != len(values):
         raise ValueError(
             f"Values have the shape (samples, d), with a label each; their shape is {values.shape}, with {len(labels)}"
@@ -72,7 +74,7 @@ def latency_samples(
         )
     if not np.all((values >= 0) & (values <= 1)):
         raise ValueError("Values that become spike times lie between 0 and 1; some do not.")
-    columns = np.hstack([values, 1 - values]) if mirror else values
+    columns = np.hstack([values, 1 - values]) if yes_or_no(mirror, "'mirror'") else values
     times = begin + (end - begin) * columns
     if bias is not None:
         fixed = single_time(bias, "'bias' is a time")

@@ -27,7 +27,7 @@ class Progress:
     @check_units(period=second)
     def __init__(self, report=None, period=10 * second):
         streams = {"text": "stdout", "stdout": "stdout", "stderr": "stderr"}
-        if not (report is None or callable(report) or report in streams):
+        if not (report is None or callable(report) or (isinstance(report, str) and report in streams)):
             raise ValueError(f"A report goes to None, 'text', 'stdout', 'stderr' or a function, not to {report!r}.")
         self._report, self._stream = report, streams.get(report) if isinstance(report, str) else None
         self._period = float(period)

@@ -191,10 +191,11 @@ def test_what_is_not_there_is_refused():
         (Perturbation("add", 7, 5e-3), "has the neurons 0 to 0; it has no neuron 7"),
         (Perturbation("shift", 0, 5e-3, -6e-3), "before the trial begins"),
         (Perturbation("weight", 1), "1 synapses leave 'first', counted from 0; there is no synapse 1"),
-        (Perturbation("nudge", 0), "There is no perturbation 'nudge'; there are add, delete, shift, weight"),
     ):
         with pytest.raises(ValueError, match=said):
             network.run(perturbation=change)
+    with pytest.raises(ValueError, match="There is no perturbation 'nudge'; there are add, delete, shift, weight"):
+        Perturbation("nudge", 0)
     with pytest.raises(ValueError, match="Neuron 0 of 'stimulus' has no spike at 0.002 s"):
         chain("lif", layer="stimulus").run(perturbation=Perturbation("delete", 0, 2e-3))
     with pytest.raises(ValueError, match="'first' hears itself"):

@@ -170,7 +170,7 @@ def test_what_present_and_outputs_refuse(small_runs):
         trained.classify([empty])
     with pytest.raises(ValueError, match="record v of all neurons of the readout"):
         trained.outputs(StateMonitor(trained.readout, "v", [0]))
-    with pytest.raises(ValueError, match="At least one trial"):
+    with pytest.raises(ValueError, match="'trials' has to be at least 1, not 0"):
         load_network(small_runs / "False", trials=0)
 
 

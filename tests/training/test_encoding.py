@@ -101,10 +101,10 @@ def test_samples_with_hardly_a_spike(times):
     ("wrong", "text"),
     [
         ({"merge": 0}, "1 to 5"),
-        ({"coincident": -1}, "'coincident' has to be at least 0, not -1."),
+        ({"coincident": -1}, "'coincident' is a whole number, 0 to 2147483647; -1 was given."),
         ({"merge": 6}, "1 to 5"),
-        ({"time_step": -1.0}, "at least 0"),
-        ({"virtual_times": -1}, "at least 0"),
+        ({"time_step": -1.0}, "'time_step' is a finite number, 0 or more; -1.0 was given."),
+        ({"virtual_times": -1}, "'virtual_times' is a whole number, 0 to"),
         ({"virtual_times": 4, "time_step": 0.1}, "not both"),
         ({"virtual_span": 0.0}, "positive"),
         ({"taps": 0}, "at least one tap"),
