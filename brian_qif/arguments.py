@@ -9,6 +9,8 @@ import numpy as np
 from brian2 import Quantity, get_dimensions, second
 from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
 
+MOST_NEURONS = 2**31 - 1  # as Brian2 counts them
+
 
 def check_dimensions(value: Any, like: Any, message: str) -> None:
     """Refuse what has another unit than something else, or is no number at all.

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brian_qif.arguments import check_sample, finite_number, whole_number
+from brian_qif.arguments import MOST_NEURONS, check_sample, finite_number, whole_number
 
 if TYPE_CHECKING:
     from brian_qif.training.datasets import SpikeSample
-
-_MOST = 2**31 - 1  # neurons, as Brian2 counts them
 
 
 def merge_channels(sample: SpikeSample, together: int) -> SpikeSample:
@@ -51,7 +49,7 @@ def merge_channels(sample: SpikeSample, together: int) -> SpikeSample:
     array([2, 2, 4])
     """
     check_sample(sample)
-    together = whole_number(together, "'together'", 1, _MOST)
+    together = whole_number(together, "'together'", 1, MOST_NEURONS)
     units = sample.units // together
     order = np.lexsort((units, sample.times))
     return replace(sample, times=sample.times[order], units=units[order])
@@ -97,7 +95,7 @@ def separate_copies(sample: SpikeSample, n_units: int, step: float) -> tuple[Spi
     (array([2, 7, 4]), 2)
     """
     check_sample(sample)
-    n_units = whole_number(n_units, "'n_units'", 1, _MOST)
+    n_units = whole_number(n_units, "'n_units'", 1, MOST_NEURONS)
     if not finite_number(step, "'step'", 0) > 0:
         raise ValueError(f"'step' has to be positive, not {step}.")
     # As Brian2 assigns times to steps: what lies on a step up to rounding belongs to it.
@@ -168,7 +166,7 @@ class SpikeAugmentation:
         for name in ("stretch", "jitter", "keep", "warp", "time_jitter"):
             finite_number(getattr(self, name), f"'{name}'")
         for name, least in (("n_units", 1), ("shift", 0)):
-            object.__setattr__(self, name, whole_number(getattr(self, name), f"'{name}'", least, _MOST))
+            object.__setattr__(self, name, whole_number(getattr(self, name), f"'{name}'", least, MOST_NEURONS))
         if self.jitter < 0 or not 0 <= self.stretch < 1:
             raise ValueError(
                 "Stretch and jitter have to be at least 0, and the stretch below 1; they are"

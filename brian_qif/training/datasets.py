@@ -14,12 +14,11 @@ import numpy as np
 from brian2 import Quantity, second
 from numpy.typing import ArrayLike
 
-from brian_qif.arguments import plain_number, whole_number, whole_numbers
+from brian_qif.arguments import MOST_NEURONS, plain_number, whole_number, whole_numbers
 from brian_qif.training.encoding import SpikeEncoding
 from brian_qif.training.safe_reading import look_through, unpacked
 
 _MEMORY = 1 << 30  # bytes of samples that are kept
-_MOST = 2**31 - 1  # neurons, as Brian2 counts them
 _OVERHEAD = 300  # bytes that Python needs for a sample, whatever its length
 
 
@@ -119,7 +118,7 @@ class SpikeDataset:
     ):
         self.path = Path(file)
         n_units, n_classes = (
-            None if number is None else whole_number(number, f"'{name}'", 1, _MOST)
+            None if number is None else whole_number(number, f"'{name}'", 1, MOST_NEURONS)
             for name, number in (("n_units", n_units), ("n_classes", n_classes))
         )
         if not plain_number(memory, "'memory'") >= 0:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brian_qif.arguments import check_sample, finite_number, whole_number
+from brian_qif.arguments import MOST_NEURONS, check_sample, finite_number, whole_number
 
 if TYPE_CHECKING:
     from brian_qif.training.datasets import SpikeSample
 
 # Between these quantiles of a sample's spike times lies what virtual times stretch over the trial.
 _QUANTILES = (0.05, 0.95)
-_MOST = 2**31 - 1  # neurons and steps, as Brian2 counts neurons
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class SpikeEncoding:
 
     def __post_init__(self):
         for name in ("n_units", "merge", "virtual_times", "taps", "coincident"):
-            object.__setattr__(self, name, whole_number(getattr(self, name), f"'{name}'", 0, _MOST))
+            object.__setattr__(self, name, whole_number(getattr(self, name), f"'{name}'", 0, MOST_NEURONS))
         for name in ("time_step", "virtual_span", "tap_delay"):
             finite_number(getattr(self, name), f"'{name}'", 0)
         if self.n_units < 1 or not 1 <= self.merge <= self.n_units:
