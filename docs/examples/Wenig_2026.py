@@ -64,8 +64,9 @@ def in_words(scan):
     """How many of each there are, and what share of the loss's variation they carry."""
     texts = []
     for kind, places in places_of(scan).items():
-        share = sum(size for _, size in places) / scan.variation
-        texts.append(f"{len(places)} {kind}" + (f" ({share:.0%} of the variation)" if places else ""))
+        total = sum(size for _, size in places)
+        # Where nothing changes there is no variation to have a share of.
+        texts.append(f"{len(places)} {kind}" + (f" ({total / scan.variation:.0%} of the variation)" if places else ""))
     return ", ".join(texts)
 
 
