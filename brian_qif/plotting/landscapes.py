@@ -72,7 +72,7 @@ def draw_gradients(fields, path, title=None):
     path, title
         As for `draw_contours`.
     """
-    figure, panels = _side_by_side(len(fields), title, height=5.0)
+    figure, panels = _side_by_side(len(fields), title, height=5.2)
     levels, norm = _levels([losses for _, _, losses, _ in fields])
     sizes = [np.hypot(*slopes[np.isfinite(slopes).all(axis=2)].T) for *_, slopes in fields]
     limits = [np.log10(max(1e-12, bound)) for bound in (min(map(np.min, sizes)), max(map(np.max, sizes)))]
@@ -88,10 +88,11 @@ def draw_gradients(fields, path, title=None):
         arrows.set_clip_on(False)  # whole at the edges, which the layout need not leave room for
         arrows.set_in_layout(False)
         _mark_network(panel, name)
-        bar = figure.colorbar(arrows, ax=panel, shrink=0.75, orientation="horizontal", pad=0.02)
+        bar = figure.colorbar(arrows, ax=panel, shrink=0.75, orientation="horizontal", pad=0.04)
         bar.set_label("log10 of the slope", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     _colourbar(figure, panels, filled, "Mean loss")
+    figure.draw_without_rendering()  # the layout finds room for the labels above the lower bars in a second pass
     figure.savefig(path)
 
 
