@@ -152,7 +152,7 @@ def check_sample(sample: Any) -> None:
     TypeError
         If it has no rows ``times`` and ``units`` of one length.
     """
-    times, units = (np.shape(getattr(sample, name, None)) for name in ("times", "units"))
+    times, units = (np.shape(getattr(sample, name, 0)) for name in ("times", "units"))
     if len(times) != 1 or times != units:
         raise TypeError(
             f"A sample has its spikes in 'times' (seconds) and 'units', rows of one length, as a SpikeSample; "

@@ -13,8 +13,10 @@ from brian_qif.arguments import plain_array, yes_or_no
 from brian_qif.bridges.nir_export import area_in_seconds
 
 _NEURONS = (nir.LIF, nir.LI, nir.CubaLIF, nir.CubaLI)
-_NUMBERS = ("tau", "tau_mem", "tau_syn", "r", "w_in", "v_leak", "v_threshold", "v_reset")
-_NUMBERS += ("weight", "bias", "scale", "delay")
+_NUMBERS = (
+    *("tau", "tau_mem", "tau_syn", "r", "w_in", "v_leak", "v_threshold", "v_reset"),
+    *("weight", "bias", "scale", "delay"),
+)
 _BETWEEN = (nir.Linear, nir.Affine, nir.Scale, nir.Delay)
 
 CURRENT = """

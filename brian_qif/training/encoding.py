@@ -139,7 +139,8 @@ class SpikeEncoding:
             times, units = self._on_grid(np.floor(times / self.time_step).astype(np.int64), units, self.time_step)
         else:
             order = np.lexsort((units, times))
-            times, units = self._tapped(*self._limited(times[order], units[order]), self.tap_delay)
+            times, units = self._limited(times[order], units[order])
+            times, units = self._tapped(times, units, self.tap_delay)
         return replace(sample, times=times, units=units)
 
     def _on_grid(self, places, units, step):

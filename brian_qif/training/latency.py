@@ -66,10 +66,10 @@ def latency_samples(
         raise ValueError(
             f"Spikes lie between a 'first' time of 0 or more and a later 'last'; {first}, {last} were given."
         )
-    values, labels = plain_array(values, "'values'"), whole_numbers(labels, "'labels'")
-    if values.ndim != 2 or len(labels) != len(values):
+    values, classes = plain_array(values, "'values'"), whole_numbers(labels, "'labels'")
+    if values.ndim != 2 or len(classes) != len(values):
         raise ValueError(
-            f"Values have the shape (samples, d), with a label each; their shape is {values.shape}, with {len(labels)}"
+            f"Values have the shape (samples, d), with a label each; their shape is {values.shape}, with {len(classes)}"
             " labels."
         )
     if not np.all((values >= 0) & (values <= 1)):
@@ -82,4 +82,4 @@ def latency_samples(
             raise ValueError(f"The 'bias' spike is at a time of 0 or more; {bias} was given.")
         times = np.hstack([times, np.full((len(times), 1), fixed)])
     order = np.argsort(times, axis=1, kind="stable")
-    return [SpikeSample(row[units], units, int(label)) for row, units, label in zip(times, order, labels, strict=True)]
+    return [SpikeSample(row[units], units, int(label)) for row, units, label in zip(times, order, classes, strict=True)]
