@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 from brian2 import Clock, second
 from brian2.devices.device import get_device
-from brian2.synapses.spikequeue import SpikeQueue as NumpyQueue
 
 from brian_qif.codegen.clock_forward import ClockObjects, forward_objects
 from brian_qif.codegen.clock_reverse import reverse_objects
@@ -90,12 +89,13 @@ def put_on_the_way(pathway, pairs: np.ndarray) -> None:
         pathway.source.clock.dt_,
         int(np.max(np.round(pathway._delays.get_value() / pathway.source.clock.dt_))) + 1,
     )
-    if isinstance(pathway.queue, NumpyQueue):
-        room = max(1, int(np.max(np.bincount(steps, minlength=1))))
-        pathway.queue._restore_from_full_state((dt, pairs, (length, room)))
-    else:
+    # Brian2 2.11 has the compiled queue alone, under the name of the other one too.
+    if type(pathway.queue).__module__.endswith("cythonspikequeue"):
         rows = [synapses[steps == step].tolist() for step in range(length)]
         pathway.queue._restore_from_full_state((0, rows))
+    else:
+        room = max(1, int(np.max(np.bincount(steps, minlength=1))))
+        pathway.queue._restore_from_full_state((dt, pairs, (length, room)))
 
 
 class Runtime:
