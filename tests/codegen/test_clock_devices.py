@@ -1,11 +1,15 @@
 """The clock-driven gradient on Brian2's devices: the same numbers everywhere, and programs that are built once."""
 
+import gc
+import time
+
 import numpy as np
 import pytest
 from brian2 import Network, NeuronGroup, SpikeGeneratorGroup, Synapses, defaultclock, ms, mV, prefs
 from brian2.devices.device import get_device
 
 from brian_qif import ClockSolver, CrossEntropyLoss, SpikeFunctionLoss, SpikeGradient
+from brian_qif.codegen import clock_devices
 from brian_qif.codegen.compiler import CompilerError, find_compiler
 from brian_qif.gradients.batch import BatchGradient
 from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
@@ -49,6 +53,23 @@ def samples(seed):
         SpikeSample(np.sort(generator.uniform(0, 0.03, 20 + n)), generator.integers(5, size=20 + n), n % 2, 0)
         for n in range(3)
     ]
+
+
+def test_a_collection_of_garbage_spares_what_was_there_except_now_and_then(monkeypatch):
+    monkeypatch.setattr(clock_devices, "_last_collection", time.monotonic())
+    with clock_devices.without_old_objects():
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
+    gc.freeze()  # the user's own
+    try:
+        with clock_devices.without_old_objects():
+            pass
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+    monkeypatch.setattr(clock_devices, "_last_collection", time.monotonic() - 60)
+    with clock_devices.without_old_objects():
+        assert gc.get_freeze_count() == 0
 
 
 def test_cpp_standalone_gives_the_numbers_of_runtime_and_is_built_once():

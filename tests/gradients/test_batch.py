@@ -1,5 +1,6 @@
 """Many samples through one network: sums, threads, and what is recomputed."""
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,15 @@ def test_bits_do_not_depend_on_the_number_of_threads(backend):
     for other in results[1:]:
         assert np.array_equal(results[0].losses, other.losses)
         assert all(np.array_equal(a, b) for a, b in zip(results[0].slopes, other.slopes, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_done_meanwhile_is_done_once_and_by_who_calls(threads):
+    stimulus, _, gradient = network("qif", "reference")
+    callers = []
+    batch = BatchGradient(gradient, stimulus, threads=threads)
+    batch(trials(3), 100 * ms, meanwhile=lambda: callers.append(threading.get_ident()))
+    assert callers == [threading.get_ident()]
 
 
 def test_values_replace_those_of_the_network(backend):

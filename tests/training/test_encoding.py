@@ -91,6 +91,11 @@ def test_changed_spikes_of_all_taps_lie_on_the_grid_and_coincide_no_more_than_al
     assert sorted(odd.times[odd.units >= 20] - 0.0031) == pytest.approx(sorted(odd.times[odd.units < 20]))
 
 
+def test_spikes_before_zero_stay_in_order():
+    found = SpikeEncoding(4, time_step=0.01)(sample([0.015, -0.015], [1, 2]))
+    assert found.times == pytest.approx([-0.015, 0.015]) and found.units.tolist() == [2, 1]
+
+
 @pytest.mark.parametrize("times", [[], [0.3], [0.3, 0.3]])
 def test_samples_with_hardly_a_spike(times):
     found = SpikeEncoding(4, virtual_times=4)(sample(times, [1] * len(times)))
