@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, new_figure
+from brian_qif.plotting.style import COLOURS, name_figure, new_figure
 
 _KINDS = {"inside": COLOURS[1], "unresolved": COLOURS[4], "at the end": COLOURS[0]}
 _ACROSS, _UP = "Step along direction 1", "Step along direction 2"
@@ -57,7 +57,7 @@ def draw_surfaces(grids, path, title=None):
         panel.tick_params(labelsize=7)
         panel.view_init(elev=32, azim=-58)
         panel.set_box_aspect(None, zoom=0.95)
-    _above(figure, title)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -119,7 +119,7 @@ def draw_spike_maps(maps, path, title=None):
         bar.ax.tick_params(labelsize=7)
     figure.supxlabel(_ACROSS, fontsize=9)
     figure.supylabel(_UP, fontsize=9)
-    _above(figure, title)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -146,7 +146,7 @@ def draw_samples(samples, path, title=None):
         bar.ax.tick_params(labelsize=7)
     figure.supxlabel(_ACROSS, fontsize=9)
     figure.supylabel(_UP, fontsize=9)
-    _above(figure, title)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -186,7 +186,7 @@ def draw_lines(lines, path, title=None):
         panel.set_ylabel("Change of the loss" if row else "Loss", fontsize=9)
     panels[0, 0].legend(frameon=False, fontsize=7)
     figure.supxlabel("Step along the line", fontsize=9)
-    _above(figure, title)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -237,7 +237,7 @@ def draw_changes(tables, neurons, duration, path, title=None):
     for panel in panels.ravel():
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(which="both", labelsize=8)
-    _above(figure, title)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -281,7 +281,7 @@ def draw_roughness(networks, path, title=None):
         panel.tick_params(which="both", labelsize=8)
         panel.grid(color="0.92", linewidth=0.8)
         panel.set_axisbelow(True)
-    _above(figure, title)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -293,7 +293,7 @@ def _side_by_side(count, title, height=4.4):
         panel.set_xlabel(_ACROSS, fontsize=9)
         panel.tick_params(labelsize=8)
     panels[0].set_ylabel(_UP, fontsize=9)
-    _above(figure, title)
+    name_figure(figure, title)
     return figure, panels
 
 
@@ -327,8 +327,3 @@ def _colourbar(figure, panels, drawn, label):
     bar = figure.colorbar(drawn, ax=list(panels), shrink=0.75, pad=0.02, format="%.2g")
     bar.set_label(label, fontsize=9)
     bar.ax.tick_params(labelsize=7.5)
-
-
-def _above(figure, title):
-    if title is not None:
-        figure.suptitle(title, fontsize=10.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, new_figure
+from brian_qif.plotting.style import COLOURS, name_figure, new_figure
 
 _GREY = "0.72"
 _MEASURES = {"victor_purpura": "Victor-Purpura", "van_rossum": "van Rossum", "spike": "SPIKE"}
@@ -52,8 +52,7 @@ def draw_changed_raster(layers, mark, duration, path, title=None):
     panels[0].set_xlim(0, duration)
     panels[-1].set_xlabel("Time (s)")
     _fates(figure, panels[0], mark)
-    if title is not None:
-        figure.suptitle(title, fontsize=10.5)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -118,8 +117,7 @@ def draw_courses(table, path, title=None):
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, title="Size"
     )
-    if title is not None:
-        figure.suptitle(title, fontsize=10.5)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -174,8 +172,7 @@ def draw_dose_response(loss, layers, unit, path, title=None):
         panel.grid(color="0.92", linewidth=0.8)
         panel.spines[["top", "right"]].set_visible(False)
         panel.legend(frameon=False, fontsize=8.5)
-    if title is not None:
-        figure.suptitle(title, fontsize=10.5)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -225,8 +222,7 @@ def draw_layer_counts(table, path, title=None):
     panels[0].set_ylabel("Spikes per perturbation (mean)")
     figure.supxlabel("Size of the perturbation", fontsize=10)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=9)
-    if title is not None:
-        figure.suptitle(title, fontsize=10.5)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -265,8 +261,7 @@ def draw_spike_distances(table, path, title=None):
     figure.legend(
         *panels[0, 0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, title="Size"
     )
-    if title is not None:
-        figure.suptitle(title, fontsize=10.5)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -298,6 +293,5 @@ def draw_rank_order(table, path, title=None):
         largest = max(1, int(np.abs(change).max(initial=0)))
         panel.set_ylim(-1.15 * largest, 1.15 * largest)
     panels[0].set_ylabel("Places gained or lost")
-    if title is not None:
-        figure.suptitle(title, fontsize=10.5)
+    name_figure(figure, title)
     figure.savefig(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, name_panel, new_figure
+from brian_qif.plotting.style import COLOURS, name_figure, name_panel, new_figure
 
 
 def draw_diverged(table, published, path, title=None):
@@ -120,6 +120,5 @@ def draw_histories(histories, runs, path, title=None):
     panels[0, 0].plot([], [], "--", color="0.4", label="diverged")
     panels[0, 0].plot([], [], ":", color="0.5", label="loss before (median)")
     figure.legend(loc="outside lower center", ncols=len(multiples) + 2, frameon=False, fontsize=9)
-    if title is not None:
-        figure.suptitle(title, fontsize=10.5)
+    name_figure(figure, title)
     figure.savefig(path)

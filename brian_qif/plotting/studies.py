@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, name_panel, new_figure
+from brian_qif.plotting.style import COLOURS, name_figure, name_panel, new_figure
 
 
 def draw_confusion(matrix, names, path, title=None):
@@ -80,8 +80,7 @@ def draw_rasters(rasters, n_neurons, duration, path, title=None):
     panels[0].set_ylim(n_neurons - 0.5, -0.5)
     figure.supxlabel("Time (s)", fontsize=10)
     figure.supylabel("Hidden neuron", fontsize=10)
-    if title is not None:
-        figure.suptitle(title, fontsize=10.5)
+    name_figure(figure, title)
     figure.savefig(path)
 
 
@@ -162,8 +161,7 @@ def draw_slices(table, names, value, log, path, title=None):
     figure.supylabel(value.replace("_", " ").capitalize(), fontsize=10)
     marks = np.unique(np.linspace(table["number"].min(), table["number"].max(), 6).astype(int))
     figure.colorbar(points, ax=panels.tolist(), label="Trial", shrink=0.6, ticks=marks)
-    if title is not None:
-        figure.suptitle(title, fontsize=10.5)
+    name_figure(figure, title)
     figure.savefig(path)
 
 

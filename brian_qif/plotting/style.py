@@ -26,6 +26,12 @@ def refuse_other_pictures(path):
         raise ValueError(f"A picture is a file that ends in .{', .'.join(sorted(kinds))}; {str(path)!r} was given.")
 
 
+def name_figure(figure, title):
+    """A title above all panels, if there is one."""
+    if title is not None:
+        figure.suptitle(title, fontsize=10.5)
+
+
 def name_panel(panel, title):
     """A title above a panel, at the left, if there is one."""
     if title is not None:
