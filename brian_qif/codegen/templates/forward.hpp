@@ -27,6 +27,8 @@ struct ForwardSweep {
         history.events.clear();
         history.actions.clear();
         history.checkpoints.clear();
+        history.passages.clear();
+        history.first_passage.clear();
         for (size_t m = 0; m < component.members.size(); ++m)
             initial_state(component.node(m), before.data() + component.offsets[m]);
         for (const int k : component.members)
@@ -121,6 +123,7 @@ struct ForwardSweep {
     // Carry the state to a time, or to the first spikes before it; false where the trial fails. Crossings that were found
     // stay what they are until something arrives, so that neurons which spike in one step are searched for once.
     bool advance(double target, bool &spiked) {
+        if (history.layered) return pass(target);
         double first = earliest();
         if (!(first <= target)) {
             crossers.clear();
@@ -142,6 +145,57 @@ struct ForwardSweep {
         accept(moment);
         spike(first);
         return spiked = true;
+    }
+
+    // The same for a layer, whose neurons spike without a word to each other: each is carried to the target by itself.
+    bool pass(double target) {
+        const size_t first = history.passages.size();
+        history.first_passage.push_back(first);
+        if (flow(target - time)) {
+            crossers.clear();
+            find_crossers(target - time);
+            for (const Crosser &crosser : crossers)
+                if (!pass(crosser, target)) return false;
+            const auto earlier = [](const Passage &a, const Passage &b) { return a.time < b.time; };
+            std::stable_sort(history.passages.begin() + first, history.passages.end(), earlier);
+            SpikeList &list = trial.spikes[component.members[0]];
+            for (size_t k = first; k < history.passages.size(); ++k) {
+                list.times.push_back(history.passages[k].time);
+                list.units.push_back(history.passages[k].neuron);
+            }
+        }
+        accept(target);
+        return true;
+    }
+
+    bool pass(const Crosser &crosser, double target) {
+        const LocalNeuron neuron{component.node(0), crosser.neuron};
+        Local state = neuron.gather(before.data());
+        size_t idle = 0;  // spikes that take no time come from no solution
+        for (double since = time, when = crosser.time; when != INFINITE;) {
+            if (!(when >= since)) return trial.fail(NOT_FINITE, component.members[0], crosser.neuron, since), false;
+            when = std::min(when, target);
+            idle = when > since ? 0 : idle + 1;
+            if (idle > MOST_STALLED || history.passages.size() >= MOST_EVENTS)
+                return trial.fail(TOO_MANY_EVENTS, -1, -1, since), false;
+            Local after = state;
+            neuron.flow(after, when - since);
+            history.passages.push_back({since, when, int32_t(crosser.neuron), false, state, after});
+            state = after;
+            neuron.reset(state);
+            since = when;
+            when = since + again(neuron, state, target - since);
+        }
+        Passage &last = history.passages.back();
+        last.last = true;
+        neuron.flow(state, target - last.time);
+        neuron.scatter(state, after.data());
+        return true;
+    }
+
+    // How long after a spike a neuron does so again within `length`; quadratic neurons spike once in a step.
+    static double again(const LocalNeuron &neuron, const Local &state, double length) {
+        return neuron.node.kind == 0 && length > 0 ? neuron.next_spike(state, length) : INFINITE;
     }
 
     double earliest() const {
@@ -210,28 +264,12 @@ struct ForwardSweep {
                 arrival.order = int64_t(history.actions.size() + pending.size());
                 pending.push(arrival);
             });
-            const double again = next_crossing(crosser);
-            if (again != INFINITE) crossers[kept++] = {crosser.member, n, again};
+            const LocalNeuron neuron{component.node(crosser.member), n};
+            const Local state = neuron.gather(after.data() + component.offsets[crosser.member]);
+            const double wait = again(neuron, state, foreseen - time);
+            if (wait != INFINITE) crossers[kept++] = {crosser.member, n, time + wait};
         }
         crossers.resize(kept);
-    }
-
-    // When a neuron that has just spiked does so again before `foreseen`; quadratic neurons spike once in a step.
-    double next_crossing(const Crosser &crosser) const {
-{% if "linear" in forms %}
-        const Node &group = component.node(crosser.member);
-        const double length = foreseen - time;
-        if (group.kind == 0 && length > 0) {
-            const real *own = after.data() + component.offsets[crosser.member] + crosser.neuron;
-            const double v = own[0], current = own[group.stride];
-            const Step step = make_step<double>(group, crosser.neuron, length);
-            const double v1 = step.decay_m * v + step.response * current, i1 = step.decay_s * current;
-            return time + linear_crossing(group, crosser.neuron, v, current, v1, i1, length);
-        }
-{% else %}
-        (void)crosser;
-{% endif %}
-        return INFINITE;
     }
 
     // All that arrives now, whoever sent it; then the state is read, unless more is about to arrive.

@@ -164,10 +164,20 @@ static bool stays_below(const Node &node, int64_t n, double v, double current, d
     return v + start * meeting < node.threshold[n] - margin;
 }
 
-// First upward crossing within a step, by Newton inside a bracket; infinity where there is none.
+// First upward crossing within a step where tau_m = 2 tau_s, in closed form: threshold - v = gap - rise y + I y^2 with y = 1 - exp(-t/tau_m).
+static double parabola_crossing(double tau_m, double threshold, double v, double current, double length) {
+    const double gap = threshold - v, rise = current - v;
+    const double y = 2 * gap / (rise + std::sqrt(rise * rise - 4 * current * gap));
+    if (!(y > 0 && y < 1)) return INFINITE;
+    const double time = -tau_m * std::log1p(-y);
+    return time <= length ? time : INFINITE;
+}
+
+// The same for any time constants, by Newton inside a bracket; infinity where there is none.
 static double linear_crossing(const Node &node, int64_t n, double v, double current, double v1, double i1, double length) {
     const double threshold = node.threshold[n], tau_m = node.tau_m[n];
     if (v >= threshold) return 0;
+    if (tau_m == 2 * node.tau_s[n]) return parabola_crossing(tau_m, threshold, v, current, length);
     if (v1 < threshold && stays_below(node, n, v, current, v1, i1, length)) return INFINITE;
     double low = 0, high = length;
     if (current > v) high = std::min(high, time_of_maximum(tau_m, node.tau_s[n], v, current));

@@ -51,6 +51,37 @@ static void guarded(Trial &trial, Work work) {
     }
 }
 
+// The fastest way that gives what is wanted of a component.
+static Outcome sweep_forward(Trial &trial, size_t index) {
+    const std::vector<int> &members = trial.network.components[index];
+    const bool layer = trial.network.is_layer(members);
+    bool averaged = false, watched = false, spikes = false;
+    for (const int k : members) {
+        averaged |= !std::isnan(trial.rates[k]);
+        watched |= trial.wants_peaks[k] || !trial.sample_times[k].empty();
+        spikes |= trial.network.nodes[k].spikes;
+    }
+    History &history = trial.histories[index];
+    history.passive = layer && averaged && !watched && !spikes && trial.network.nodes[members[0]].kind == 0;
+    if (history.passive) return Passive(trial, index).forward();
+    history.sparse = !averaged && !watched && trial.network.is_sparse(members);  // others want all neurons at one time
+    history.layered = layer && spikes && !averaged && !watched && !history.sparse;
+    return history.sparse ? SparseForward(trial, index).run() : ForwardSweep(trial, index).run();
+}
+
+static Outcome sweep_back(Trial &trial, size_t index, Gradient &gradient) {
+    History &history = trial.histories[index];
+    if (history.passive) {
+        const int node = trial.network.components[index][0];
+        if (gradient.models[node] == nullptr) return Passive(trial, index).reverse(gradient);
+        // Slopes by its own parameters are integrals over its course, which has to be known.
+        history.passive = false;
+        trial.averages[node].assign(trial.averages[node].size(), double(0));
+        if (ForwardSweep(trial, index).run()) return trial.outcome;
+    }
+    return history.sparse ? SparseReverse(trial, index, gradient).run() : ReverseSweep(trial, index, gradient).run();
+}
+
 extern "C" {
 
 // A component is sparse where `sparse_factor` times the targets of an arrival are fewer than its neurons.
@@ -132,14 +163,8 @@ int run_forward(Run *run, double start, double duration, const double *rates) {
         trial.spikes[k].units.clear();
     }
     guarded(trial, [&] {
-        for (size_t c = 0; c < trial.network.components.size(); ++c) {
-            const std::vector<int> &members = trial.network.components[c];
-            bool watched = false;  // averages, peaks and samples want all neurons at one time
-            for (const int k : members)
-                watched |= !std::isnan(trial.rates[k]) || trial.wants_peaks[k] || !trial.sample_times[k].empty();
-            trial.histories[c].sparse = !watched && trial.network.is_sparse(members);
-            if (trial.histories[c].sparse ? SparseForward(trial, c).run() : ForwardSweep(trial, c).run()) break;
-        }
+        for (size_t c = 0; c < trial.network.components.size(); ++c)
+            if (sweep_forward(trial, c)) break;
     });
     return trial.outcome;
 }
@@ -191,9 +216,7 @@ int run_reverse(Run *run) {
     trial.outcome = DONE;
     guarded(trial, [&] {
         for (size_t c = trial.network.components.size(); c-- > 0;)
-            if (trial.histories[c].sparse ? SparseReverse(trial, c, run->gradient).run()
-                                          : ReverseSweep(trial, c, run->gradient).run())
-                break;
+            if (sweep_back(trial, c, run->gradient)) break;
     });
     return trial.outcome;
 }

@@ -9,48 +9,9 @@ struct Gradient {
     std::vector<char> wanted_times;  // by node: slopes of the spike times of sources
 };
 
-// Calls `consume(elapsed, weight)` for the nodes of a Gauss-Legendre rule over a step: with five nodes on half a time
-// constant, rounding is what remains. `largest` bounds |I|, `rate` is that of an average.
-template <typename Consumer>
-static void each_quadrature(const Node &node, double length, double largest, double rate, Consumer consume) {
-    static const double nodes[] = {0, 0.538469310105683091, 0.906179845938663993};
-    static const double weights[] = {0.568888888888888889, 0.478628670499366468, 0.236926885056189088};
-    double extent = length / node.fastest_tau_m + length / node.fastest_tau_s + length * rate;
-    if (node.kind == 1) extent += 2 * std::sqrt(largest) * length / node.fastest_tau_m;
-    const double panels = std::max(double(1), std::ceil(2 * extent)), width = length / panels;
-    for (double panel = 0; panel < panels; ++panel)
-        for (int k = -2; k <= 2; ++k) {
-            const double x = k < 0 ? -nodes[-k] : nodes[k];
-            consume((panel + (1 + x) / 2) * width, weights[std::abs(k)] / 2 * width);
-        }
-}
-
-// Adjoint times the derivative of the vector field by tau_m and tau_s, for one neuron; rows of `x` and `of` are `stride`
-// apart.
-static void add_rate(const Node &node, int64_t n, double weight, const real *x, const real *of, int64_t stride,
-                     double *slopes) {
-    const double per_m = 1 / node.tau_m[n], per_s = 1 / node.tau_s[n];
-    const int64_t last = (state_rows(node) - 1) * stride;
-    const double current = x[last];
-    // tau_m times the rate of change, weighted by the adjoint.
-    const double rate = node.kind == 1 ? of[0] * (current * x[stride] - x[0]) - of[stride] * x[0] : of[0] * (current - x[0]);
-    slopes[n] -= weight * rate * per_m * per_m;
-    slopes[node.size + n] += weight * of[last] * current * per_s * per_s;
-}
-
 {% if "quadratic" in forms %}
 // Slopes may fall by e before the adjoint is made homogeneous again.
 constexpr double LARGEST_FORGOTTEN = 1;
-
-// What rounding left in the adjoint along (p, q), which no loss depends on, is taken out: it would never decay, and so
-// stay in the slopes by what a neuron has long forgotten.
-static void make_homogeneous(real p, real q, real &of_p, real &of_q) {
-    const bool large = std::abs(q) >= std::abs(p);
-    const real ratio = large ? p / q : q / p;
-    const real of_small = ((large ? of_p : of_q) - ratio * (large ? of_q : of_p)) / (1 + ratio * ratio);
-    of_p = large ? of_small : -ratio * of_small;
-    of_q = large ? -ratio * of_small : of_small;
-}
 {% endif %}
 
 struct ReverseSweep {
@@ -60,6 +21,7 @@ struct ReverseSweep {
     const History &history;
     Gradient &gradient;
     std::vector<real> tape, adjoint, earlier, scales, midway, of_midway;
+    std::vector<char> spiked;
     std::vector<Step> steps;
     std::vector<double> forgetting;  // of each step and member: how fast neurons forget, times its length
     std::vector<double> forgotten;   // of each member: the same, added up since its adjoint was made homogeneous
@@ -99,6 +61,15 @@ struct ReverseSweep {
                     if (component.node(m).kind == 1)
                         forgetting[place + m] = shared.slope * (1 + 2 * std::sqrt(component.largest_current[m]));
                 }
+                for_passages(event, [&](const Passage &passage) {
+                    if (!passage.last) return true;
+                    const LocalNeuron neuron{component.node(0), passage.neuron};
+                    Local after = passage.after;
+                    neuron.reset(after);
+                    neuron.flow(after, history.events[event].time - passage.time);
+                    neuron.scatter(after, state(position + 1));
+                    return true;
+                });
                 component.decay_bounds();
             } else {
                 std::copy_n(state(position), component.size, state(position + 1));
@@ -123,7 +94,7 @@ struct ReverseSweep {
                 if (!reverse_action(history.actions[--k], state(position + 1), history.events[event].time))
                     return trial.outcome;
             }
-            if (history.events[event].time > time_before(event)) reverse_flow(event, position);
+            if (history.events[event].time > time_before(event) && !reverse_flow(event, position)) return trial.outcome;
         }
         if (first == 0) {
             std::copy_n(history.checkpoints.data(), component.size, state(0));
@@ -150,14 +121,49 @@ struct ReverseSweep {
 
     double average_weight(int node, double when) const { return std::exp(-trial.rates[node] * (when - trial.start)); }
 
-    void reverse_flow(size_t event, size_t position) {
+    // Calls `consume` for the spikes of a layer before an event, later ones first, until it returns false.
+    template <typename Consumer>
+    bool for_passages(size_t event, Consumer consume) const {
+        if (!history.layered) return true;
+        const bool known = event + 1 < history.first_passage.size();
+        for (size_t k = known ? history.first_passage[event + 1] : history.passages.size(); k-- > history.first_passage[event];)
+            if (!consume(history.passages[k])) return false;
+        return true;
+    }
+
+    // The stretches of the neurons of a layer that spiked within a step, in place of the step of the others.
+    bool reverse_passages(size_t event) {
+        const int node = component.members[0];
+        double *slopes = gradient.models[node];
+        return for_passages(event, [&](const Passage &passage) {
+            const LocalNeuron neuron{component.node(0), passage.neuron};
+            const auto back = [&](const Local &before, double length, Local &of) {
+                if (slopes != nullptr) neuron.add_model_slopes(before, length, of, slopes);
+                neuron.flow_back(before, length, of);
+            };
+            Local of = neuron.gather((passage.last ? adjoint : earlier).data());
+            if (passage.last) {
+                Local start = passage.after;
+                neuron.reset(start);
+                back(start, history.events[event].time - passage.time, of);
+            }
+            const int32_t spike = int32_t(&passage - history.passages.data());
+            const Action action{SPIKE, node, passage.neuron, spike};
+            if (!spike_back(action, passage.after.x, trial.spikes[node].slopes[spike], passage.time, of.x, 1)) return false;
+            back(passage.before, passage.time - passage.since, of);
+            neuron.scatter(of, earlier.data());
+            return true;
+        });
+    }
+
+    bool reverse_flow(size_t event, size_t position) {
         for (size_t m = 0; m < component.members.size(); ++m) {
             const size_t offset = component.offsets[m];
             const Step &shared = steps[position * component.members.size() + m];
             const double when = time_before(event);
             step.make(component.node(m), shared);
             carry_back(m, when, shared.length, state(position) + offset, earlier.data() + offset);
-            if (gradient.models[component.members[m]] != nullptr) add_model_slopes(m, when, shared, state(position) + offset);
+            if (gradient.models[component.members[m]] != nullptr) add_model_slopes(event, m, when, shared, state(position) + offset);
             if (gradient.peak_seeds[component.members[m]] != nullptr) reverse_peaks(event, m, shared, state(position) + offset);
 {% if "quadratic" in forms %}
             forgotten[m] += forgetting[position * component.members.size() + m];
@@ -167,7 +173,9 @@ struct ReverseSweep {
             }
 {% endif %}
         }
+        const bool taken_back = reverse_passages(event);
         std::swap(adjoint, earlier);
+        return taken_back;
     }
 
 {% if "quadratic" in forms %}
@@ -193,13 +201,15 @@ struct ReverseSweep {
     }
 
     // Integral over a step of the adjoint times the derivative of the vector field by tau_m and tau_s.
-    void add_model_slopes(size_t m, double when, const Step &shared, const real *before) {
+    void add_model_slopes(size_t event, size_t m, double when, const Step &shared, const real *before) {
         const Node &group = component.node(m);
         const int64_t stride = group.stride;
         const double rate = trial.rates[component.members[m]];
         double *slopes = gradient.models[component.members[m]], largest = 0;
         if (group.kind == 1)
             for (int64_t n = 0; n < group.size; ++n) largest = std::max(largest, std::abs(double(before[2 * stride + n])));
+        spiked.assign(group.size, 0);  // within the step: these have slopes of their own
+        for_passages(event, [&](const Passage &passage) { return spiked[passage.neuron] = 1; });
         midway.resize(state_rows(group) * stride);
         of_midway.resize(midway.size());
         each_quadrature(group, shared.length, largest, std::isnan(rate) ? 0 : rate, [&](double elapsed, double weight) {
@@ -210,7 +220,7 @@ struct ReverseSweep {
             step.shared.terms = shared.terms;
             carry_back(m, when + elapsed, shared.length - elapsed, midway.data(), of_midway.data());
             for (int64_t n = 0; n < group.size; ++n)
-                add_rate(group, n, weight, midway.data() + n, of_midway.data() + n, stride, slopes);
+                if (!spiked[n]) add_rate(group, n, weight, midway.data() + n, of_midway.data() + n, stride, slopes);
         });
     }
 

@@ -1,108 +1,6 @@
 // Large sparse components: every neuron keeps its own time, and a spike costs only its targets. A queue holds what
 // arrives next, another when each neuron will spike if nothing arrives. Of every update the state before it is kept.
 
-struct LocalNeuron {
-    const Node &node;
-    int64_t n;
-
-    int last() const { return node.kind == 1 ? 2 : 1; }
-
-    // Into how many equal parts a step is cut so that the series of the Stumpff functions hold.
-    int parts(const Local &state, double length) const {
-        if (node.kind != 1) return 1;
-        const double scaled = length / node.tau_m[n];
-        const double phase = scaled * std::sqrt(std::abs(double(state.x[2])) / LARGEST_PHASE);
-        return int(std::max(1.0, std::ceil(std::max(scaled / LONGEST_STEP, phase))));
-    }
-
-    void part(Local &state, const Step &step) const {
-        real *x = state.x;
-{% if "quadratic" in forms %}
-        if (node.kind == 1) return quadratic_flow<MOST_TERMS>(x[0], x[1], x[2], real(step.decay_m), real(step.r), x[0], x[1], x[2]);
-{% endif %}
-{% if "linear" in forms %}
-        linear_flow(x[0], x[1], step.decay_m, step.decay_s, step.response, x[0], x[1]);
-{% endif %}
-    }
-
-    void part_back(const Local &state, const Step &step, Local &adjoint) const {
-        const real *x = state.x;
-        const Local of = adjoint;
-{% if "quadratic" in forms %}
-        if (node.kind == 1)
-            return quadratic_flow_adjoint<MOST_TERMS>(x[0], x[1], x[2], step.decay_m, step.r, of.x[0], of.x[1], of.x[2],
-                                              adjoint.x[0], adjoint.x[1], adjoint.x[2]);
-{% endif %}
-{% if "linear" in forms %}
-        linear_flow_adjoint(x[0], x[1], step.decay_m, step.decay_s, step.response, of.x[0], of.x[1], adjoint.x[0],
-                            adjoint.x[1]);
-{% endif %}
-    }
-
-    void flow(Local &state, double length) const {
-        if (length == 0) return;
-        const int count = parts(state, length);
-        const Step step = make_step<real>(node, n, length / count);
-        for (int k = 0; k < count; ++k) part(state, step);
-    }
-
-    void flow_back(Local state, double length, Local &adjoint) const {
-        if (length == 0) return;
-        const int count = parts(state, length);
-        const Step step = make_step<real>(node, n, length / count);
-        std::vector<Local> starts(count - 1, state);
-        for (int k = 1; k < count; ++k) {
-            starts[k - 1] = state;
-            part(state, step);
-        }
-        for (int k = count; k-- > 0;) {
-            part_back(state, step, adjoint);
-{% if "quadratic" in forms %}
-            if (node.kind == 1) make_homogeneous(state.x[0], state.x[1], adjoint.x[0], adjoint.x[1]);
-{% endif %}
-            if (k > 0) state = starts[k - 1];
-        }
-    }
-
-    // A power of two that brings (p, q) back into range; 1 while it is there, and for linear neurons.
-    real scale(const Local &state) const {
-{% if "quadratic" in forms %}
-        if (node.kind == 1) {
-            const real largest = std::max(std::abs(state.x[0]), std::abs(state.x[1]));
-            if (!(largest > 1e-9 && largest < 1e9)) return scale_of(largest);
-        }
-{% endif %}
-        return 1;
-    }
-
-    // How long after now the neuron spikes if nothing arrives within `length`; infinity where it does not.
-    double next_spike(const Local &state, double length) const {
-        if (!node.spikes) return INFINITE;
-        const real *x = state.x;
-{% if "quadratic" in forms %}
-        if (node.kind == 1) {
-            const double current = x[2], root = std::sqrt(std::abs(current)), sign = x[1] < 0 ? -1 : 1;
-            const double p = sign * x[0], q = sign * x[1];
-            double r = INFINITE;
-            if (current > 0)
-                r = q == 0 ? 3.14159265358979323846 / root : std::atan2(root * q, p) / root;
-            else if (q > 0 && p > root * q)
-                r = current < 0 ? std::atanh(root * q / p) / root : q / p;
-            return r < 1 ? -node.tau_m[n] * std::log1p(-r) : INFINITE;
-        }
-{% endif %}
-{% if "linear" in forms %}
-        // v never exceeds the larger of v and I.
-        if (std::max(x[0], x[1]) < node.threshold[n]) return INFINITE;
-        const Step step = make_step<double>(node, n, length);
-        const double v1 = step.decay_m * x[0] + step.response * x[1], i1 = step.decay_s * x[1];
-        return linear_crossing(node, n, x[0], x[1], v1, i1, length);
-{% else %}
-        return INFINITE;
-{% endif %}
-    }
-};
-
 // The neurons of a component one after the other: what belongs to one lies in half a line of the cache.
 struct Cell {
     Local state;  // or its adjoint
@@ -263,11 +161,7 @@ struct SparseForward {
         const int64_t number = int64_t(list.times.size());
         history.sparse_events.push_back({time, Action{SPIKE, node, int32_t(n), int32_t(number)}});
         Local state = bring(m, n, time);
-        const Node &group = sweep.component.node(m);
-        if (group.kind == 1)
-            state.x[1] = 0;
-        else
-            state.x[0] = real(group.reset[n]);
+        LocalNeuron{sweep.component.node(m), n}.reset(state);
         list.times.push_back(time);
         list.units.push_back(n);
         for (size_t k = 0; k < trial.network.pathways.size(); ++k) {
@@ -374,19 +268,9 @@ struct SparseReverse {
         if (!happening(state, of)) return false;
         if (scale != 1)
             for (int row = 0; row < 2; ++row) of.x[row] *= scale;
-        if (double *slopes = gradient.models[component.members[m]]) add_model_slopes(neuron, update, of, slopes);
+        if (double *slopes = gradient.models[component.members[m]])
+            neuron.add_model_slopes(update.before, update.length, of, slopes);
         neuron.flow_back(update.before, update.length, of);
         return true;
-    }
-
-    void add_model_slopes(const LocalNeuron &neuron, const Update &update, const Local &of, double *slopes) const {
-        const Node &node = neuron.node;
-        const int64_t n = neuron.n;
-        each_quadrature(node, update.length, std::abs(update.before.x[neuron.last()]), 0, [&](double elapsed, double weight) {
-            Local state = update.before, adjoint = of;
-            neuron.flow(state, elapsed);
-            neuron.flow_back(state, update.length - elapsed, adjoint);
-            add_rate(node, n, weight, state.x, adjoint.x, 1, slopes);
-        });
     }
 };

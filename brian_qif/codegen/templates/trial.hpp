@@ -36,6 +36,14 @@ struct Network {
         }
         return fans > 0 && sparse_factor * synapses < neurons * fans;
     }
+
+    // Whether a group's neurons hear none of each other.
+    bool is_layer(const std::vector<int> &members) const {
+        if (members.size() > 1) return false;
+        for (const Pathway &pathway : pathways)
+            if (pathway.source == members[0] && pathway.target == members[0]) return false;
+        return true;
+    }
 };
 
 constexpr int SPIKE = -1, SAMPLE = -2;
@@ -62,13 +70,17 @@ struct Event {
 };
 
 // Of a sparse component: one neuron is carried over `length` and changed; its state before.
-struct Local {
-    real x[3];  // v and I, or p, q and I
-};
-
 struct Update {
     double length;
     Local before;
+};
+
+// Of a layer: one spike, at the end of a stretch over which nothing arrived at its neuron; the states at both ends.
+struct Passage {
+    double since, time;
+    int32_t neuron;
+    bool last;  // the neuron's last spike before the next event
+    Local before, after;
 };
 
 struct SparseEvent {
@@ -80,7 +92,9 @@ struct History {
     std::vector<Event> events;
     std::vector<Action> actions;
     std::vector<real> checkpoints;  // one state of the component for each block of events
-    bool sparse = false;
+    bool sparse = false, layered = false, passive = false;
+    std::vector<Passage> passages;  // by spike
+    std::vector<size_t> first_passage;  // by event
     std::deque<Update> updates;  // grows without a copy of all that there is
     std::deque<SparseEvent> sparse_events;
 };
