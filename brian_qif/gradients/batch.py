@@ -238,7 +238,20 @@ def in_order(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         If it is no sample.
     """
     check_sample(sample)
-    times, units = np.asarray(sample.times, dtype=float), np.asarray(sample.units)
+    return sorted_spikes(np.asarray(sample.times, dtype=float), np.asarray(sample.units))
+
+
+def sorted_spikes(times: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes by time, and by unit where times coincide, whatever order they are given in.
+
+    Parameters
+    ----------
+    times, units : array
+
+    Returns
+    -------
+    times, units : array
+    """
     if np.any(times[1:] < times[:-1]):
         order = np.argsort(times, kind="stable")
         times, units = times[order], units[order]

@@ -15,6 +15,7 @@ from brian2 import Quantity, second
 from numpy.typing import ArrayLike
 
 from brian_qif.arguments import MOST_NEURONS, plain_number, whole_number, whole_numbers
+from brian_qif.gradients.batch import sorted_spikes
 from brian_qif.training.encoding import SpikeEncoding
 from brian_qif.training.safe_reading import look_through, unpacked
 
@@ -131,6 +132,7 @@ class SpikeDataset:
                 raise ValueError(f"'{self.path}' is not an HDF5 file.")
             found = look_through(readable, n_units, n_classes, labelled)
             self._file = h5py.File(readable, "r")
+            self._spikes = self._file["spikes/times"], self._file["spikes/units"]
         except BaseException:
             self._remove()
             raise
@@ -158,9 +160,7 @@ class SpikeDataset:
             ) from None
         spikes = self._kept.get(index)
         if spikes is None:
-            times, units = self._file["spikes/times"][index], self._file["spikes/units"][index]
-            order = np.lexsort((units, times))
-            spikes = times[order], units[order]
+            spikes = sorted_spikes(*(rows[index] for rows in self._spikes))
             self._kept.put(index, spikes)
         times, units = spikes
         sample = SpikeSample(

@@ -1,5 +1,7 @@
 // The groups that are advanced together: their states, their flow, and what events do to them.
 
+constexpr size_t MANY = 8;  // arrivals at one time
+
 // The states of the groups of one component, one after the other, and what is known about them.
 struct Component {
     const Network &network;
@@ -51,13 +53,18 @@ struct Component {
             (void)scales;
 {% endif %}
             if (!is_finite(m, state)) return int(m);
-            real largest = 0;
-            const real *input = current(m, state);
-#pragma omp simd reduction(max : largest)
-            for (int64_t n = 0; n < group.size; ++n) largest = std::max(largest, std::abs(input[n]));
-            largest_current[m] = largest;
+            find_largest_current(m, state);
         }
         return -1;
+    }
+
+    void find_largest_current(size_t m, const real *state) {
+        real largest = 0;
+        const real *input = current(m, state);
+        const int64_t count = node(m).size;
+#pragma omp simd reduction(max : largest)
+        for (int64_t n = 0; n < count; ++n) largest = std::max(largest, std::abs(input[n]));
+        largest_current[m] = largest;
     }
 
     // Number of equal parts of a step of which the first holds at most one spike of any quadratic neuron.
@@ -106,6 +113,16 @@ struct Component {
                 apply(actions[k++], state);
             }
         }
+        // Many weights added up bound little; shorter series and fewer parts are worth a look at all neurons.
+        if (count >= MANY)
+            for (size_t m = 0; m < members.size(); ++m)
+                if (node(m).kind == 1) find_largest_current(m, state);
+    }
+
+    // Of a component of one group: the currents after many arrivals, as they were found before.
+    void set_currents(const real *values, real *state) {
+        std::copy_n(values, node(0).stride, current(0, state));
+        if (node(0).kind == 1) find_largest_current(0, state);
     }
 
     bool in_parallel(const Action *actions) const {

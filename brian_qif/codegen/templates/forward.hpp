@@ -27,6 +27,7 @@ struct ForwardSweep {
         history.events.clear();
         history.actions.clear();
         history.checkpoints.clear();
+        history.currents.clear();
         history.passages.clear();
         history.first_passage.clear();
         for (size_t m = 0; m < component.members.size(); ++m)
@@ -98,7 +99,7 @@ struct ForwardSweep {
             else if ((spiked || parts > 1) && ++stalled > MOST_STALLED + 16 * component.size)
                 return trial.fail(TOO_MANY_EVENTS, -1, -1, time);
             if (!spiked) {
-                history.events.push_back({time, history.actions.size()});
+                history.events.push_back(Event{time, history.actions.size()});
                 if (time == upcoming) arrive();
                 if (time >= trial.end) return close();
             }
@@ -244,7 +245,7 @@ struct ForwardSweep {
 
     // The first neurons to cross spike now, and all whom rounding lets cross by now: twins spike at the same time.
     void spike(double first) {
-        history.events.push_back({time, history.actions.size()});
+        history.events.push_back(Event{time, history.actions.size()});
         size_t kept = 0;  // those that remain move forward, in their order
         for (size_t c = 0; c < crossers.size(); ++c) {
             const Crosser crosser = crossers[c];
@@ -280,11 +281,23 @@ struct ForwardSweep {
             actions.push_back(known[next_known].action);
         for (; !pending.empty() && pending.top().time <= time; pending.pop()) actions.push_back(pending.top().action);
         component.apply(actions.data() + first, actions.size() - first, after.data());
+        keep_currents(actions.size() - first);
         crossers.clear();
         for (; next_reading < readings.size() && readings[next_reading].time <= time; ++next_reading) {
             history.actions.push_back(readings[next_reading].action);
             read(readings[next_reading].action);
         }
+    }
+
+    // What many weights add up to is not added up again by the reverse sweep, where it takes no more than a few times
+    // the memory of the arrivals themselves.
+    void keep_currents(size_t arrivals) {
+        if (component.members.size() > 1 || arrivals < MANY) return;
+        const size_t count = component.node(0).stride;
+        if (count * sizeof(real) > 4 * arrivals * sizeof(Action)) return;
+        history.events.back().currents = history.currents.size();
+        const real *input = component.current(0, after.data());
+        history.currents.insert(history.currents.end(), input, input + count);
     }
 
     void read(const Action &action) {

@@ -75,7 +75,10 @@ struct ReverseSweep {
                 std::copy_n(state(position), component.size, state(position + 1));
             }
             const size_t actions = history.events[event].first_action;
-            component.apply(history.actions.data() + actions, last_action(event) - actions, state(position + 1));
+            if (history.events[event].currents == Event::NONE)
+                component.apply(history.actions.data() + actions, last_action(event) - actions, state(position + 1));
+            else
+                component.set_currents(history.currents.data() + history.events[event].currents, state(position + 1));
         }
     }
 

@@ -67,6 +67,8 @@ struct Arrival {
 struct Event {
     double time;
     size_t first_action;
+    size_t currents = NONE;  // where the currents after many arrivals are kept
+    static constexpr size_t NONE = size_t(-1);
 };
 
 // Of a sparse component: one neuron is carried over `length` and changed; its state before.
@@ -92,6 +94,7 @@ struct History {
     std::vector<Event> events;
     std::vector<Action> actions;
     std::vector<real> checkpoints;  // one state of the component for each block of events
+    std::vector<real> currents;     // of its one group, after events at which much arrived
     bool sparse = false, layered = false, passive = false;
     std::vector<Passage> passages;  // by spike
     std::vector<size_t> first_passage;  // by event
