@@ -10,6 +10,7 @@ import numpy as np
 
 from brian_qif.codegen.checks import plan_refusal
 from brian_qif.codegen.compiler import CompilerError, find_compiler, load_library
+from brian_qif.codegen.memory import keep_freed_memory
 from brian_qif.codegen.source import FAMILIES, NUMBERS, event_source
 from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway
 from brian_qif.solvers.checks import check_wanted, checked_seeds, given_spikes
@@ -66,12 +67,21 @@ _SIGNATURES = {
 }
 
 
-def _load(plan: NetworkPlan, dtype: str) -> ctypes.CDLL:
+# Only these take long enough for other threads to go on meanwhile: every other call keeps Python's lock, since threads
+# that hand it to each other dozens of times a trial wait longer than they compute.
+_SWEEPS = ("run_forward", "run_reverse")
+
+
+def _load(plan: NetworkPlan, dtype: str) -> ctypes.PyDLL:
     library = load_library(event_source(plan, dtype))
+    keep_freed_memory()
+    quick = ctypes.PyDLL(library._name, handle=library._handle)
     for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, name)
+        if name in _SWEEPS:
+            setattr(quick, name, getattr(library, name))
+        function = getattr(quick, name)
         function.restype, function.argtypes = result, arguments
-    return library
+    return quick
 
 
 def _address(array: np.ndarray | None) -> int | None:

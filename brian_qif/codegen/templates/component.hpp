@@ -126,17 +126,9 @@ struct Component {
     }
 
     bool in_parallel(const Action *actions) const {
-        if (actions[0].pathway < 0) return false;
-        const Pathway &pathway = network.pathways[actions[0].pathway];
-        const int64_t first = actions[0].fan_or_neuron;
-        for (int k = 0; k < 4; ++k) {
-            if (actions[k].pathway != actions[0].pathway) return false;
-            const int64_t fan = actions[k].fan_or_neuron;
-            if (pathway.first_target[fan] < 0 || pathway.first_target[fan] != pathway.first_target[first]) return false;
-            if (pathway.fan_start[fan + 1] - pathway.fan_start[fan] != pathway.fan_start[first + 1] - pathway.fan_start[first])
-                return false;
-        }
-        return true;
+        const int32_t first = actions[0].pathway;
+        return first >= 0 && network.pathways[first].row > 0 && actions[1].pathway == first &&
+               actions[2].pathway == first && actions[3].pathway == first;
     }
 
     void apply_four(const Action *actions, real *state) {
@@ -144,11 +136,11 @@ struct Component {
         const size_t m = member_of[pathway.target];
         const real *rows[4];
         for (int k = 0; k < 4; ++k) {
-            rows[k] = pathway.weights + pathway.fan_start[actions[k].fan_or_neuron];
+            rows[k] = pathway.weights + pathway.row * actions[k].fan_or_neuron;
             largest_current[m] += pathway.largest_weight[actions[k].fan_or_neuron];
         }
-        const int64_t fan = actions[0].fan_or_neuron, count = pathway.fan_start[fan + 1] - pathway.fan_start[fan];
-        real *__restrict input = current(m, state) + pathway.first_target[fan];
+        const int64_t count = pathway.row;
+        real *__restrict input = current(m, state) + pathway.first_target[0];
         const real *w0 = rows[0], *w1 = rows[1], *w2 = rows[2], *w3 = rows[3];
 #pragma omp simd
         for (int64_t s = 0; s < count; ++s) input[s] += (w0[s] + w1[s]) + (w2[s] + w3[s]);

@@ -12,7 +12,9 @@ struct ForwardSweep {
     const Network &network;
     Component component;
     History &history;
-    std::vector<Arrival> &known = scratch();
+    std::vector<double> &known_times = scratch();  // of what arrives from without
+    std::vector<Action> others;
+    std::vector<Action> &known;  // and what that is: of a layer all that ever happens, the spikes aside
     std::vector<Arrival> readings;
     size_t next_known = 0, next_reading = 0;
     std::priority_queue<Arrival> pending;
@@ -23,7 +25,7 @@ struct ForwardSweep {
 
     ForwardSweep(Trial &trial, size_t index)
         : trial(trial), network(trial.network), component(network, network.components[index]),
-          history(trial.histories[index]), before(component.size), after(component.size), time(trial.start) {
+          history(trial.histories[index]), known(history.layered ? history.actions : others), before(component.size), after(component.size), time(trial.start) {
         history.events.clear();
         history.actions.clear();
         history.checkpoints.clear();
@@ -36,14 +38,13 @@ struct ForwardSweep {
             if (trial.wants_peaks[k])
                 for (int64_t n = 0; n < network.nodes[k].size; ++n) trial.peaks[k].push_back({network.nodes[k].v[n], 0, -1});
         collect_known();
-        const size_t expected = known.size() + BLOCK;
-        history.events.reserve(expected);
-        history.actions.reserve(expected);
+        history.events.reserve(known.size() + BLOCK);
+        if (!history.layered) history.actions.reserve(known.size() + BLOCK);
     }
 
     // Each thread keeps the memory in which it lists what is known to arrive: to get it anew for every trial takes time.
-    static std::vector<Arrival> &scratch() {
-        static thread_local std::vector<Arrival> list;
+    static std::vector<double> &scratch() {
+        static thread_local std::vector<double> list;
         list.clear();
         return list;
     }
@@ -64,20 +65,34 @@ struct ForwardSweep {
         size_t expected = 0;
         for (size_t k = 0; k < network.nodes.size(); ++k)
             if (component.member_of[k] < 0) expected += trial.spikes[k].times.size();
+        known_times.reserve(expected);
         known.reserve(expected);
         for (size_t k = 0; k < network.nodes.size(); ++k) {
             if (component.member_of[k] >= 0) continue;
             const SpikeList &list = trial.spikes[k];
             for (size_t s = 0; s < list.times.size(); ++s)
                 arrivals_of(int(k), list.units[s], int64_t(s), list.times[s],
-                            [this](const Arrival &arrival) { known.push_back(arrival); });
+                            [this](const Arrival &arrival) {
+                                known_times.push_back(arrival.time);
+                                known.push_back(arrival.action);
+                            });
         }
-        const auto earlier = [](const Arrival &a, const Arrival &b) { return a.time < b.time; };
-        if (!std::is_sorted(known.begin(), known.end(), earlier)) std::stable_sort(known.begin(), known.end(), earlier);
+        if (!std::is_sorted(known_times.begin(), known_times.end())) sort_known();
         for (const int k : component.members)
             for (size_t s = 0; s < trial.sample_times[k].size(); ++s)
                 readings.push_back({trial.sample_times[k][s], 0, Action{SAMPLE, k, 0, int32_t(s)}});
-        std::stable_sort(readings.begin(), readings.end(), earlier);
+        std::stable_sort(readings.begin(), readings.end(), [](const Arrival &a, const Arrival &b) { return a.time < b.time; });
+    }
+
+    void sort_known() {
+        std::vector<Arrival> list;
+        list.reserve(known.size());
+        for (size_t k = 0; k < known.size(); ++k) list.push_back({known_times[k], int64_t(k), known[k]});
+        std::sort(list.begin(), list.end(), [](const Arrival &a, const Arrival &b) { return b < a; });
+        for (size_t k = 0; k < known.size(); ++k) {
+            known_times[k] = list[k].time;
+            known[k] = list[k].action;
+        }
     }
 
     Outcome run() {
@@ -99,7 +114,7 @@ struct ForwardSweep {
             else if ((spiked || parts > 1) && ++stalled > MOST_STALLED + 16 * component.size)
                 return trial.fail(TOO_MANY_EVENTS, -1, -1, time);
             if (!spiked) {
-                history.events.push_back(Event{time, history.actions.size()});
+                history.events.push_back(Event{time, history.layered ? next_known : history.actions.size()});
                 if (time == upcoming) arrive();
                 if (time >= trial.end) return close();
             }
@@ -109,7 +124,7 @@ struct ForwardSweep {
 
     double next_time() const {
         double upcoming = trial.end;
-        if (next_known < known.size()) upcoming = std::min(upcoming, known[next_known].time);
+        if (next_known < known.size()) upcoming = std::min(upcoming, known_times[next_known]);
         if (next_reading < readings.size()) upcoming = std::min(upcoming, readings[next_reading].time);
         if (!pending.empty()) upcoming = std::min(upcoming, pending.top().time);
         return upcoming;
@@ -276,9 +291,13 @@ struct ForwardSweep {
     // All that arrives now, whoever sent it; then the state is read, unless more is about to arrive.
     void arrive() {
         std::vector<Action> &actions = history.actions;
-        const size_t first = actions.size();
-        for (; next_known < known.size() && known[next_known].time <= time; ++next_known)
-            actions.push_back(known[next_known].action);
+        const size_t first = history.events.back().first_action, first_known = next_known;
+        while (next_known < known.size() && known_times[next_known] <= time) ++next_known;
+        if (history.layered) {
+            component.apply(actions.data() + first, next_known - first, after.data());
+            return keep_currents(next_known - first);
+        }
+        actions.insert(actions.end(), known.begin() + first_known, known.begin() + next_known);
         for (; !pending.empty() && pending.top().time <= time; pending.pop()) actions.push_back(pending.top().action);
         component.apply(actions.data() + first, actions.size() - first, after.data());
         keep_currents(actions.size() - first);

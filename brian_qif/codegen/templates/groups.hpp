@@ -165,19 +165,22 @@ static bool stays_below(const Node &node, int64_t n, double v, double current, d
 }
 
 // First upward crossing within a step where tau_m = 2 tau_s, in closed form: threshold - v = gap - rise y + I y^2 with y = 1 - exp(-t/tau_m).
-static double parabola_crossing(double tau_m, double threshold, double v, double current, double length) {
-    const double gap = threshold - v, rise = current - v;
+static bool is_parabola(const Node &node, int64_t n) { return node.tau_m[n] == 2 * node.tau_s[n]; }
+
+static double parabola_crossing(const Node &node, int64_t n, double v, double current, double length) {
+    const double gap = node.threshold[n] - v, rise = current - v;
+    if (gap <= 0) return 0;
     const double y = 2 * gap / (rise + std::sqrt(rise * rise - 4 * current * gap));
     if (!(y > 0 && y < 1)) return INFINITE;
-    const double time = -tau_m * std::log1p(-y);
+    const double time = -node.tau_m[n] * std::log1p(-y);
     return time <= length ? time : INFINITE;
 }
 
 // The same for any time constants, by Newton inside a bracket; infinity where there is none.
 static double linear_crossing(const Node &node, int64_t n, double v, double current, double v1, double i1, double length) {
     const double threshold = node.threshold[n], tau_m = node.tau_m[n];
+    if (is_parabola(node, n)) return parabola_crossing(node, n, v, current, length);
     if (v >= threshold) return 0;
-    if (tau_m == 2 * node.tau_s[n]) return parabola_crossing(tau_m, threshold, v, current, length);
     if (v1 < threshold && stays_below(node, n, v, current, v1, i1, length)) return INFINITE;
     double low = 0, high = length;
     if (current > v) high = std::min(high, time_of_maximum(tau_m, node.tau_s[n], v, current));

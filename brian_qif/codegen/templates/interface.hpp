@@ -124,8 +124,13 @@ void network_add_neurons(Network *network, int kind, int spikes, int uniform, in
 void network_add_pathway(Network *network, int source, int target, const int64_t *fan_pointer, const int64_t *fan_start,
                          const int64_t *first_target, const int64_t *targets, const double *fan_delay,
                          const real *weights, const double *largest_weight) {
-    network->pathways.push_back(Pathway{source, target, fan_pointer, fan_start, first_target, targets, fan_delay,
-                                        weights, largest_weight});
+    Pathway pathway{source, target, fan_pointer, fan_start, first_target, targets, fan_delay, weights, largest_weight};
+    const int64_t fans = fan_pointer[network->nodes[source].size];
+    bool alike = fans > 0 && first_target[0] >= 0;
+    for (int64_t fan = 1; alike && fan < fans; ++fan)
+        alike = first_target[fan] == first_target[0] && fan_start[fan + 1] - fan_start[fan] == fan_start[1];
+    if (alike) pathway.row = fan_start[1];
+    network->pathways.push_back(pathway);
 }
 
 void network_add_component(Network *network, int64_t count, const int64_t *members) {

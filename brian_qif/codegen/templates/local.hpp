@@ -167,6 +167,7 @@ struct LocalNeuron {
 {% if "linear" in forms %}
         // v never exceeds the larger of v and I.
         if (std::max(x[0], x[1]) < node.threshold[n]) return INFINITE;
+        if (is_parabola(node, n)) return parabola_crossing(node, n, x[0], x[1], length);
         const Step step = make_step<double>(node, n, length);
         const double v1 = step.decay_m * x[0] + step.response * x[1], i1 = step.decay_s * x[1];
         return linear_crossing(node, n, x[0], x[1], v1, i1, length);

@@ -30,10 +30,12 @@ DEVICE_FUNCTION Number {{ name }}_series(Number x) {
 
 {% endfor %}
 
-// expm1(x)/x; for |x| <= 1/32, where most steps are, eight terms leave 3e-18, and four 8e-9 for single precision.
+// expm1(x)/x. For |x| <= 1/32, where most steps are, eight terms leave 3e-18, and four 8e-9 for single precision; for
+// |x| <= 1/4 thirteen leave 2e-19, and seven 2e-9: faster than the library's function.
 template <typename Number>
 DEVICE_FUNCTION Number expm1_ratio(Number x) {
     if (std::abs(x) <= Number(0.03125)) return expm1_ratio_series<sizeof(Number) == 8 ? 8 : 4>(x);
+    if (std::abs(x) <= Number(0.25)) return expm1_ratio_series<sizeof(Number) == 8 ? 13 : 7>(x);
     return std::expm1(x) / x;
 }
 

@@ -5,18 +5,22 @@ struct Passive {
     Trial &trial;
     const Node &group;
     const int node;
+    std::vector<double> &kept;  // influences that all neurons share
 
     Passive(Trial &trial, size_t index)
         : trial(trial), group(trial.network.nodes[trial.network.components[index][0]]),
-          node(trial.network.components[index][0]) {}
+          node(trial.network.components[index][0]), kept(trial.histories[index].influences) {}
 
     // What a unit of v, and of I, at a time adds to the average of each neuron.
     struct Influence {
         std::vector<double> of_v, of_current;
+        double when = INFINITE;  // the time for which it was found
     };
 
     void find(double when, Influence &influence) const {
+        if (when == influence.when) return;
         const double weight = std::exp(-trial.rates[node] * (when - trial.start));
+        influence.when = when;
         influence.of_v.resize(group.size);
         influence.of_current.resize(group.size);
         each_average(group, trial.end - when, trial.rates[node], [&](int64_t n, double of_v, double of_current) {
@@ -25,11 +29,9 @@ struct Passive {
         });
     }
 
-    // Calls `consume(pathway, source, spike, fan, influence)` for all that arrives within the trial.
+    // Calls `consume(pathway, source, spike, fan, time)` for all that arrives within the trial.
     template <typename Consumer>
     void each_arrival(Consumer consume) const {
-        Influence influence;
-        double known = INFINITE;  // the time for which the influence was found
         for (size_t k = 0; k < trial.network.pathways.size(); ++k) {
             const Pathway &pathway = trial.network.pathways[k];
             if (pathway.target != node) continue;
@@ -37,9 +39,7 @@ struct Passive {
             for (size_t s = 0; s < list.times.size(); ++s)
                 for (int64_t fan = pathway.fan_pointer[list.units[s]]; fan < pathway.fan_pointer[list.units[s] + 1]; ++fan) {
                     const double when = list.times[s] + pathway.fan_delay[fan];
-                    if (when >= trial.end) continue;
-                    if (when != known) find(known = when, influence);
-                    consume(k, pathway.source, s, fan, influence);
+                    if (when < trial.end) consume(k, pathway.source, s, fan, when);
                 }
         }
     }
@@ -62,7 +62,10 @@ struct Passive {
         find(trial.start, influence);
         for (int64_t n = 0; n < group.size; ++n)
             averages[n] = influence.of_v[n] * group.v[n] + influence.of_current[n] * group.current[n];
-        each_arrival([&](size_t k, int, size_t, int64_t fan, const Influence &influence) {
+        kept.clear();
+        each_arrival([&](size_t k, int, size_t, int64_t fan, double when) {
+            find(when, influence);
+            if (group.uniform) kept.insert(kept.end(), {influence.of_v[0], influence.of_current[0]});
             const Pathway &pathway = trial.network.pathways[k];
             const real *__restrict weights = pathway.weights;
             const double *__restrict of_current = influence.of_current.data();
@@ -77,7 +80,15 @@ struct Passive {
         const double *seed = gradient.average_seeds[node];
         initial_slopes(seed, gradient);
         if (seed == nullptr) return DONE;
-        each_arrival([&](size_t k, int source, size_t spike, int64_t fan, const Influence &influence) {
+        Influence influence;
+        const double *next = kept.data();
+        each_arrival([&](size_t k, int source, size_t spike, int64_t fan, double when) {
+            if (group.uniform) {
+                influence.of_v.assign(group.size, *next++);
+                influence.of_current.assign(group.size, *next++);
+            } else {
+                find(when, influence);
+            }
             const Pathway &pathway = trial.network.pathways[k];
             if (real *of_weights = gradient.weights[k])
                 each_synapse(pathway, fan, [&](int64_t s, int64_t n) {

@@ -343,11 +343,11 @@ struct ReverseSweep {
         real *of_weights = gradient.weights[actions[0].pathway];
         if (of_weights == nullptr) return true;
         const Pathway &pathway = network.pathways[actions[0].pathway];
-        const int64_t fan = actions[0].fan_or_neuron, count = pathway.fan_start[fan + 1] - pathway.fan_start[fan];
+        const int64_t count = pathway.row;
         const real *__restrict source =
-            component.current(component.member_of[pathway.target], adjoint.data()) + pathway.first_target[fan];
+            component.current(component.member_of[pathway.target], adjoint.data()) + pathway.first_target[0];
         real *rows[4];  // some may be the same
-        for (int k = 0; k < 4; ++k) rows[k] = of_weights + pathway.fan_start[actions[k].fan_or_neuron];
+        for (int k = 0; k < 4; ++k) rows[k] = of_weights + count * actions[k].fan_or_neuron;
         real *w0 = rows[0], *w1 = rows[1], *w2 = rows[2], *w3 = rows[3];
 #pragma omp simd
         for (int64_t s = 0; s < count; ++s) {

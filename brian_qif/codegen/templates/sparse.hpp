@@ -127,7 +127,7 @@ struct SparseForward {
 
     double next_arrival() const {
         double upcoming = INFINITE;
-        if (sweep.next_known < sweep.known.size()) upcoming = sweep.known[sweep.next_known].time;
+        if (sweep.next_known < sweep.known.size()) upcoming = sweep.known_times[sweep.next_known];
         if (!volleys.empty()) upcoming = std::min(upcoming, volleys.top().time);
         return upcoming;
     }
@@ -180,8 +180,8 @@ struct SparseForward {
     }
 
     void arrive(double time) {
-        if (sweep.next_known < sweep.known.size() && sweep.known[sweep.next_known].time <= time) {
-            arrive(time, sweep.known[sweep.next_known++].action);
+        if (sweep.next_known < sweep.known.size() && sweep.known_times[sweep.next_known] <= time) {
+            arrive(time, sweep.known[sweep.next_known++]);
             return;
         }
         Volley volley = volleys.top();

@@ -14,6 +14,7 @@ struct Pathway {
     const double *fan_delay;
     const real *weights;
     const double *largest_weight;
+    int64_t row = 0;  // synapses of each fan, where all fans have the same contiguous targets; else 0
 };
 
 struct Network {
@@ -98,6 +99,7 @@ struct History {
     bool sparse = false, layered = false, passive = false;
     std::vector<Passage> passages;  // by spike
     std::vector<size_t> first_passage;  // by event
+    std::vector<double> influences;  // of a passive one, by arrival: what v and I then do to the average
     std::deque<Update> updates;  // grows without a copy of all that there is
     std::deque<SparseEvent> sparse_events;
 };
