@@ -257,10 +257,9 @@ def sorted_spikes(times: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.
         times, units = times[order], units[order]
     later = times[1:] > times[:-1]
     if np.any(~later & (units[1:] < units[:-1])):
-        # One integer per spike, by its rank among the distinct times and then by unit, sorts fastest.
-        rank = np.append(0, np.cumsum(later))
-        order = np.argsort(rank * (int(np.max(units)) + 1) + units)
-        times, units = times[order], units[order]
+        # One integer per spike, by the rank of its time and then by unit, sorts fastest; the times stay as they are.
+        first = np.append(0, np.cumsum(later)) * (int(np.max(units)) + 1)
+        units = (np.sort(first + units, kind="stable") - first).astype(units.dtype)
     return times, units
 
 
