@@ -10,7 +10,7 @@ from pathlib import Path
 from brian_qif.protocols.recipes import Recipe, recipe_of
 
 
-def configured_recipe(config, neuron, batch_size=None, learning_rate=None, inputs=700):
+def configured_recipe(config, neuron, batch_size=None, learning_rate=None, inputs=700, output=None):
     """A model's recipe with the values of a configuration, and with those given by themselves in place of both.
 
     Parameters
@@ -39,10 +39,12 @@ def configured_recipe(config, neuron, batch_size=None, learning_rate=None, input
     >>> recipe.tau_m
     0.015
     """
-    given = recipe_of(neuron, batch_size, learning_rate, inputs)
-    if config is None:
-        return given
-    recipe = replace(recipe_of(neuron, inputs=inputs), **_checked(config, given))
+    own = recipe_of(neuron, batch_size, learning_rate, inputs)  # refuses what no recipe can have
+    values = {} if config is None else _checked(config, own)
+    if output is not None:
+        values["output"] = output
+    recipe = recipe_of(neuron, inputs=inputs, output=values.get("output", "average"))
+    recipe = replace(recipe, **values)
     if batch_size is not None:
         recipe = replace(recipe, batch_size=batch_size)
     if learning_rate is not None:

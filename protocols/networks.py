@@ -117,7 +117,8 @@ def build_classifier(
     tau_m, tau_s : Quantity
         Membrane and synaptic time constant of the hidden neurons; ``tau_s`` is half of ``tau_m`` where it is not given.
     readout_tau_m, readout_tau_s : Quantity
-        Those of a leaky readout. One that spikes has the hidden neurons' model and time constants.
+        Those of the readout. One that spikes has the hidden neurons' model, and a QIF readout its closed form where
+        ``readout_tau_s`` is half of ``readout_tau_m``.
     weight_time, gain : Quantity, float
         See `CrossEntropyLoss`. A maximum and a count have no ``weight_time``; for first spikes it is the ``time_scale``
         of `FirstSpikeCrossEntropyLoss`, and there is no gain.
@@ -184,8 +185,7 @@ def build_classifier(
         hidden.append(HiddenLayer(neurons, onto, among))
         last = neurons
     if output in SPIKING_OUTPUTS:
-        own = tau_m / 2 if tau_s is None else tau_s  # it learns none
-        readout = NEURONS[neuron](trials * n_classes, tau_m=tau_m, tau_s=own, name="readout")
+        readout = NEURONS[neuron](trials * n_classes, tau_m=readout_tau_m, tau_s=readout_tau_s, name="readout")
     if output == "spike count":
         loss = SpikeCountCrossEntropyLoss(readout, gain=gain)
     elif output == "first spike":

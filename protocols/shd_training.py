@@ -13,7 +13,7 @@ from brian_qif.plotting.trainings import draw_curves
 from brian_qif.protocols.checks import refuse_below
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
-from brian_qif.protocols.networks import NEURONS
+from brian_qif.protocols.networks import NEURONS, OUTPUTS
 from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
 from brian_qif.protocols.recipes import RECIPES, SURROGATES
 from brian_qif.protocols.run_folder import RunFolder, fingerprint
@@ -34,6 +34,7 @@ def train_on_recordings(
     batch_size=None,
     learning_rate=None,
     config=None,
+    output=None,
     seed=0,
     threads=None,
     inputs=None,
@@ -84,8 +85,11 @@ def train_on_recordings(
         Adam's step size for the input weights, by default the recipe's. That of the readout's weights keeps its
         ratio to it.
     config : dict, str or os.PathLike, optional
-        Values of the recipe's fields, or a JSON file with them. ``batch_size``, ``learning_rate`` and the surrogate's
-        shape and slope go before it.
+        Values of the recipe's fields, or a JSON file with them. ``output``, ``batch_size``, ``learning_rate`` and the
+        surrogate's shape and slope go before it.
+    output : str, optional
+        What the readout says of a class, see `brian_qif.protocols.networks.OUTPUTS`; by default the configuration's,
+        else "average". Each begins with settings of its own.
     seed : int
         Decides the initial weights and the order of the samples.
     threads : int, optional
@@ -122,11 +126,11 @@ def train_on_recordings(
     for name, value in [*numbers.items(), *[("hidden", size) for size in layers]]:
         refuse_below(1, name, value, optional=name in ("inputs", "batch_size", "threads"))
     refuse_below(0, "seed", seed)
-    configured_recipe(config, neuron, batch_size, learning_rate)
+    configured_recipe(config, neuron, batch_size, learning_rate, output=output)
     train, test = chosen_files(train, test, validate)
     folder = RunFolder(f"results/{neuron}" if out is None else out, resume)
     inputs = said_units(train) or 700 if inputs is None else inputs
-    recipe = configured_recipe(config, neuron, batch_size, learning_rate, inputs)
+    recipe = configured_recipe(config, neuron, batch_size, learning_rate, inputs, output)
     own = {"surrogate": surrogate, "surrogate_slope": surrogate_slope}
     recipe = replace(recipe, **{name: value for name, value in own.items() if value is not None})
     chosen = solver_of(recipe, solver, device, dt, dtype)
@@ -236,6 +240,13 @@ def add_arguments(parser):
         type=int,
         metavar="N",
         help="number of channels (default: what the training file says, else 700)",
+    )
+    parser.add_argument(
+        "--output",
+        choices=sorted(OUTPUTS),
+        metavar="NAME",
+        help=f"what the readout says of a class: {', '.join(sorted(OUTPUTS))} (default: average); each begins with"
+        " settings of its own",
     )
     parser.add_argument(
         "--recurrent", action="store_true", help="hidden neurons hear each other too, by weights that are learned"

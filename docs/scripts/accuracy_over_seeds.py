@@ -67,6 +67,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--recurrent", action="store_true")
     parser.add_argument("--config")
+    parser.add_argument("--output")
     parser.add_argument("--dtype", default="float64")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--count", action="store_true")

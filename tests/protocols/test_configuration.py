@@ -1,6 +1,7 @@
 """Configurations of ``brian-qif train --config``."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -24,6 +25,25 @@ def test_the_command_line_wins():
     recipe = configured_recipe(config, "qif", batch_size=9, learning_rate=0.02)
     assert (recipe.batch_size, recipe.learning_rate) == (9, 0.02)
     assert recipe.readout_learning_rate == pytest.approx(0.06, rel=1e-12)
+
+
+@pytest.mark.parametrize("neuron", ["lif", "qif"])
+@pytest.mark.parametrize("output", ["maximum", "first spike"])
+def test_every_output_begins_with_settings_of_its_own(neuron, output):
+    own = recipe_of(neuron, output=output)
+    assert own.output == output and own.output_mean > 0 and own.readout_tau_m > recipe_of(neuron).readout_tau_m
+    assert configured_recipe({"output": output}, neuron) == own
+    assert configured_recipe(None, neuron, output=output) == own
+    assert configured_recipe({"output": "average", "tau_m": 0.013}, neuron, output=output) == replace(own, tau_m=0.013)
+    # Step sizes follow the number of channels as those of averages do.
+    narrow, usual = recipe_of(neuron, inputs=70, output=output), recipe_of(neuron, inputs=70)
+    ratio = own.learning_rate / recipe_of(neuron).learning_rate
+    assert narrow.learning_rate == pytest.approx(ratio * usual.learning_rate, rel=1e-12)
+
+
+def test_an_output_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="There is no output 'loudest' here; there are average, maximum"):
+        configured_recipe({"output": "loudest"}, "qif")
 
 
 @pytest.mark.parametrize(
