@@ -4,6 +4,7 @@ With the environment variable BRIAN_QIF_DOCS=smoke only the pages that take seco
 Names of pages, as in BRIAN_QIF_DOCS=qif.md,fitting.md, have these executed.
 """
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ if EXECUTED:
 
 autosummary_generate = False
 autodoc_member_order = "bysource"
+# PyTorch, some gigabytes, is not needed to read the docstring of its bridge.
+autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
 numpydoc_show_class_members = False
 numpydoc_show_inherited_class_members = False
 suppress_warnings = ["mystnb.unknown_mime_type"]

@@ -85,7 +85,7 @@ def spiking_function(
 
     Returns
     -------
-    function : callable
+    callable
         ``function(*tensors, samples=None)``, one floating-point tensor per parameter, in SI units and in the
         parameter's shape. It returns a tensor of the shape of the output; with ``samples``, a sequence of objects with
         ``times`` in seconds from the start of the trial and ``units``, one row for each.

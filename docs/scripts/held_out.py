@@ -1,6 +1,6 @@
 """How well networks do on a fifth of the training file that is held out, for several values of one field of the recipe.
 
-    python docs/scripts/held_out.py FILE FIELD VALUE... [--neurons lif qif] [--seeds 2] [--epochs 10]
+    python docs/scripts/held_out.py FILE FIELD VALUE... [--neurons lif qif] [--output NAME] [--seeds 2] [--epochs 10]
 
 Samples drawn at random, which the same speakers spoke, and whole speakers are held out in turn. Prints a table; no test
 file takes part.
@@ -39,12 +39,13 @@ def main():
     parser.add_argument("field")
     parser.add_argument("values", type=float, nargs="+")
     parser.add_argument("--neurons", nargs="+", default=["lif", "qif"])
+    parser.add_argument("--output", default="average")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=10)
     given = parser.parse_args()
     inputs, rows = said_units(given.file) or 700, []
     for neuron in given.neurons:
-        own = recipe_of(neuron, inputs=inputs)
+        own = recipe_of(neuron, inputs=inputs, output=given.output)
         for value in given.values:
             recipe = replace(own, **{given.field: type(getattr(own, given.field))(value)})
             row = {"neuron": neuron.upper(), given.field: value}
