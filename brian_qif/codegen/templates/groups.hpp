@@ -169,6 +169,7 @@ static bool is_parabola(const Node &node, int64_t n) { return node.tau_m[n] == 2
 
 static double parabola_crossing(const Node &node, int64_t n, double v, double current, double length) {
     const double gap = node.threshold[n] - v, rise = current - v;
+    if (std::isnan(gap) || std::isnan(rise)) return NAN;  // found as such by those who look for crossings
     if (gap <= 0) return 0;
     const double y = 2 * gap / (rise + std::sqrt(rise * rise - 4 * current * gap));
     if (!(y > 0 && y < 1)) return INFINITE;

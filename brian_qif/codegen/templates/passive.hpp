@@ -44,16 +44,15 @@ struct Passive {
         }
     }
 
-    // Calls `consume(synapse, neuron)` for the synapses of a fan; contiguous ones in a loop that vectorises.
+    // Calls `consume(synapse, neuron)` for the synapses of a fan; contiguous ones in a loop of their own, which compilers
+    // turn into vectors where the sums allow it.
     template <typename Consumer>
     static void each_synapse(const Pathway &pathway, int64_t fan, Consumer consume) {
         const int64_t begin = pathway.fan_start[fan], end = pathway.fan_start[fan + 1], first = pathway.first_target[fan];
-        if (first < 0) {
+        if (first < 0)
             for (int64_t s = begin; s < end; ++s) consume(s, pathway.targets[s]);
-            return;
-        }
-#pragma omp simd
-        for (int64_t s = begin; s < end; ++s) consume(s, first + s - begin);
+        else
+            for (int64_t s = begin; s < end; ++s) consume(s, first + s - begin);
     }
 
     Outcome forward() {

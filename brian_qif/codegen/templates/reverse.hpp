@@ -1,14 +1,6 @@
 // The reverse sweep: components and their events backwards; the states of a block are computed again from its
 // checkpoint with the arithmetic of the forward sweep.
 
-struct Gradient {
-    std::vector<const double *> average_seeds, peak_seeds, sample_seeds;  // by node; null where there are none
-    std::vector<real *> weights, delays;  // by pathway, in the order of its fans; null where not wanted
-    std::vector<double *> initial_v, initial_current;
-    std::vector<double *> models;  // by node: rows of tau_m, tau_s, threshold, reset; null where not wanted
-    std::vector<char> wanted_times;  // by node: slopes of the spike times of sources
-};
-
 {% if "quadratic" in forms %}
 // Slopes may fall by e before the adjoint is made homogeneous again.
 constexpr double LARGEST_FORGOTTEN = 1;

@@ -143,3 +143,12 @@ struct Trial {
         return outcome = reason;
     }
 };
+
+// The derivatives that a reverse sweep begins with, and those that are wanted of it.
+struct Gradient {
+    std::vector<const double *> average_seeds, peak_seeds, sample_seeds;  // by node; null where there are none
+    std::vector<real *> weights, delays;  // by pathway, in the order of its fans; null where not wanted
+    std::vector<double *> initial_v, initial_current;
+    std::vector<double *> models;  // by node: rows of tau_m, tau_s, threshold, reset; null where not wanted
+    std::vector<char> wanted_times;  // by node: slopes of the spike times of sources
+};
