@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from ctypes import c_double, c_int, c_int64, c_void_p
+from functools import lru_cache
 
 import numpy as np
 
@@ -73,8 +74,12 @@ _SWEEPS = ("run_forward", "run_reverse")
 
 
 def _load(plan: NetworkPlan, dtype: str) -> ctypes.PyDLL:
-    library = load_library(event_source(plan, dtype))
     keep_freed_memory()
+    return _with_signatures(load_library(event_source(plan, dtype)))
+
+
+@lru_cache
+def _with_signatures(library: ctypes.CDLL) -> ctypes.PyDLL:
     quick = ctypes.PyDLL(library._name, handle=library._handle)
     for name, (result, arguments) in _SIGNATURES.items():
         if name in _SWEEPS:

@@ -34,7 +34,8 @@ averaged voltages, or, for packages that differentiate spike times, of the first
 {outputs} times each. What is timed is the loss and its gradient with respect to all weights, of one sample and of a
 batch of {batch}. Input is made ready before (binned, for networks on a time grid), and everything ran twice before it
 was timed, so nothing is compiled in between. Every package computes in a process of its own; {repetitions} times, all
-are asked in turn. Times are processor seconds, medians, per sample.
+are asked in turn, and compute one sample before the one that is timed, since the others have taken the caches of the
+processor. Times are processor seconds, medians, per sample.
 
 ## Results
 

@@ -36,6 +36,7 @@ def main():
     print(json.dumps(said), file=answers)
     for line in sys.stdin:
         count = counts[int(line)]
+        gradient(1)  # what others computed meanwhile has taken the caches of the processor
         started = time.process_time()
         gradient(count)
         seconds = (time.process_time() - started) / count
