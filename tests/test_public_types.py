@@ -12,6 +12,7 @@ import brian_qif.models
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference.md"
 LIBRARIES = {
+    "brian_qif.bridges.torch": "torch",
     "brian_qif.bridges.jax": "jax",
     "brian_qif.bridges.nir_export": "nir",
     "brian_qif.bridges.nir_import": "nir",

@@ -213,7 +213,7 @@ class GrazingSpikeError(ArithmeticError):
     ...     SpikeGradient(Network(stimulus, neuron, synapse), SpikeTimeLoss(neuron, 9*ms), [synapse.w])(40*ms)
     ... except GrazingSpikeError as error:
     ...     print(error)
-    Neuron 0 of 'neuron' only grazes its threshold at 0.01586294348990814 s; its spike time has no bounded derivative.
+    Neuron 0 of 'neuron' only grazes its threshold at 0.0158629436111989... s; its spike time has no bounded derivative.
     """
 
 

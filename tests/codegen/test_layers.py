@@ -132,6 +132,17 @@ def test_the_closed_form_of_a_spike_time_is_the_limit_of_other_time_constants(st
     np.testing.assert_allclose(found[0], found[1], rtol=1e-7)
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e-3, 1.0, 1e3, 1e200])
+def test_the_closed_form_of_a_spike_time_knows_no_unit(size):
+    """Voltages, threshold and weights in any unit give the same times, the exact one among them."""
+    # v = 5 size (x - x^2) with x = exp(-t/tau_m) is at its threshold of 0.8 size where x = 0.8.
+    node = NeuronNode("one", 1, "lif", 20e-3, 10e-3, np.zeros(1), np.zeros(1), threshold=0.8 * size, reset=-10 * size)
+    to = Pathway("w", 0, 1, 1, np.array([0]), np.array([0]), np.array([5.0 * size]), np.zeros(1))
+    plan = NetworkPlan((SourceNode("stimulus", 1, np.array([5e-3]), np.array([0])), node), (to,))
+    spikes = find_backend("cpp").prepare(plan).forward(Request(DURATION)).spike_times[1]
+    np.testing.assert_allclose(spikes, [5e-3 - 20e-3 * np.log(0.8)], rtol=1e-14)
+
+
 MEMORY = "from brian_qif.codegen.memory import keep_freed_memory; print(keep_freed_memory())"
 
 

@@ -168,11 +168,18 @@ static bool stays_below(const Node &node, int64_t n, double v, double current, d
 static bool is_parabola(const Node &node, int64_t n) { return node.tau_m[n] == 2 * node.tau_s[n]; }
 
 static double parabola_crossing(const Node &node, int64_t n, double v, double current, double length) {
-    const double gap = node.threshold[n] - v, rise = current - v;
-    if (std::isnan(gap) || std::isnan(rise)) return NAN;  // found as such by those who look for crossings
+    double gap = node.threshold[n] - v, rise = current - v;
+    if (!std::isfinite(gap) || !std::isfinite(rise)) return NAN;  // found as such by those who look for crossings
     if (gap <= 0) return 0;
+    // Only ratios of the three count; squares of very large or small ones are no numbers.
+    const double largest = std::max(gap, std::max(std::abs(rise), std::abs(current)));
+    if (largest > 1e150 || largest < 1e-150) {
+        gap /= largest;
+        rise /= largest;
+        current /= largest;
+    }
     const double y = 2 * gap / (rise + std::sqrt(rise * rise - 4 * current * gap));
-    if (!(y > 0 && y < 1)) return INFINITE;
+    if (!(y >= 0 && y < 1)) return INFINITE;
     const double time = -node.tau_m[n] * std::log1p(-y);
     return time <= length ? time : INFINITE;
 }
