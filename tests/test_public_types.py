@@ -3,21 +3,13 @@
 import importlib
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 
 import brian_qif
 import brian_qif.models
+from tests.docstrings import REFERENCE, missing_library
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference.md"
-LIBRARIES = {
-    "brian_qif.bridges.torch": "torch",
-    "brian_qif.bridges.jax": "jax",
-    "brian_qif.bridges.nir_export": "nir",
-    "brian_qif.bridges.nir_import": "nir",
-    "brian_qif.bridges.neo": "neo",
-}
 MODULES = ("bridges.outputs", "bridges.recorded", "bridges.tables", "plotting.trajectories")
 
 
@@ -46,8 +38,8 @@ def functions_of(thing):
 @pytest.mark.parametrize("name", public_objects())
 def test_a_public_object_has_types(name):
     module, _, key = name.rpartition(".")
-    if module in LIBRARIES:
-        pytest.importorskip(LIBRARIES[module])
+    if library := missing_library(name):
+        pytest.skip(f"{library} is not installed")
     missing = []
     for function in functions_of(getattr(importlib.import_module(module), key)):
         signature = inspect.signature(function)

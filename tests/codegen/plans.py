@@ -6,6 +6,7 @@ from brian_qif.plan.network_plan import NetworkPlan, NeuronNode, Pathway, Source
 from brian_qif.solvers.sweeps import Seeds, Wanted
 
 DURATION = 0.1
+TOLERANCE = 1e-11
 
 
 def neurons(name: str, kind: str, size: int, generator, tau_s: float = 5e-3) -> NeuronNode:
@@ -75,3 +76,22 @@ def loss_and_seeds(record) -> tuple[float, Seeds]:
         value += np.sum(np.sin(20 * averages))
         seeds.averages[k] = 20 * np.cos(20 * averages)
     return float(value), seeds
+
+
+def assert_same(found, expected):
+    """Up to rounding that a trial has made larger."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * max(1e-3, np.max(np.abs(expected), initial=0)))
+
+
+def assert_same_slopes(slopes, expected):
+    """All slopes that another way through the same trial gave."""
+    for kind in ("weights", "delays", "spike_times"):
+        for k, values in getattr(expected, kind).items():
+            assert_same(getattr(slopes, kind)[k], values)
+    for k, pair in expected.initial.items():
+        for found, other in zip(slopes.initial[k], pair, strict=True):
+            assert_same(found, other)
+    for k, models in expected.models.items():
+        for name in ("tau_m", "tau_s", "threshold", "reset"):
+            assert_same(getattr(slopes.models[k], name), getattr(models, name))

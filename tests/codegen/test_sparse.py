@@ -6,9 +6,15 @@ import pytest
 from brian_qif.codegen import backend as cpp
 from brian_qif.plan.network_plan import NetworkPlan, Pathway, SourceNode
 from brian_qif.solvers.sweeps import Request, Wanted, find_backend
-from tests.codegen.plans import DURATION, everything, loss_and_seeds, mixed_network, neurons
-
-TOLERANCE = 1e-11
+from tests.codegen.plans import (
+    DURATION,
+    assert_same,
+    assert_same_slopes,
+    everything,
+    loss_and_seeds,
+    mixed_network,
+    neurons,
+)
 
 
 def gradient(backend, plan):
@@ -19,11 +25,6 @@ def gradient(backend, plan):
     spiking = frozenset(k for k in wanted.initial if plan.nodes[k].spikes)
     wanted = Wanted(wanted.weights, wanted.delays, wanted.spike_times, wanted.initial, spiking)
     return value, prepared.reverse(record, seeds, wanted), record
-
-
-def assert_same(found, expected):
-    found, expected = np.asarray(found), np.asarray(expected)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * max(1e-3, np.max(np.abs(expected), initial=0)))
 
 
 @pytest.fixture
@@ -44,15 +45,7 @@ def test_local_times_agree_with_the_reference(seed, coincide, delays, always_spa
     for k in range(len(plan.nodes)):
         assert np.array_equal(record.spike_units[k], expected.spike_units[k])
         assert_same(record.spike_times[k], expected.spike_times[k])
-    for kind in ("weights", "delays", "spike_times"):
-        for k, values in getattr(expected_slopes, kind).items():
-            assert_same(getattr(slopes, kind)[k], values)
-    for k, pair in expected_slopes.initial.items():
-        for found, other in zip(slopes.initial[k], pair, strict=True):
-            assert_same(found, other)
-    for k, models in expected_slopes.models.items():
-        for name in ("tau_m", "tau_s", "threshold", "reset"):
-            assert_same(getattr(slopes.models[k], name), getattr(models, name))
+    assert_same_slopes(slopes, expected_slopes)
 
 
 def sparse_network(kind: str, size: int, targets: int, seed: int = 0) -> NetworkPlan:

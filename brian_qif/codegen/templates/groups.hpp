@@ -164,9 +164,10 @@ static bool stays_below(const Node &node, int64_t n, double v, double current, d
     return v + start * meeting < node.threshold[n] - margin;
 }
 
-// First upward crossing within a step where tau_m = 2 tau_s, in closed form: threshold - v = gap - rise y + I y^2 with y = 1 - exp(-t/tau_m).
 static bool is_parabola(const Node &node, int64_t n) { return node.tau_m[n] == 2 * node.tau_s[n]; }
 
+// First upward crossing within a step where tau_m = 2 tau_s, in closed form: then threshold - v is the parabola
+// gap - rise y + I y^2 in y = 1 - exp(-t/tau_m).
 static double parabola_crossing(const Node &node, int64_t n, double v, double current, double length) {
     double gap = node.threshold[n] - v, rise = current - v;
     if (!std::isfinite(gap) || !std::isfinite(rise)) return NAN;  // found as such by those who look for crossings
