@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-from brian_qif.protocols.recipes import Recipe, recipe_of
+from brian_qif.protocols.recipes import Recipe, recipe_of, with_steps
 
 
 def configured_recipe(config, neuron, batch_size=None, learning_rate=None, inputs=700, output=None):
@@ -39,18 +39,11 @@ def configured_recipe(config, neuron, batch_size=None, learning_rate=None, input
     >>> recipe.tau_m
     0.015
     """
-    own = recipe_of(neuron, batch_size, learning_rate, inputs)  # refuses what no recipe can have
-    values = {} if config is None else _checked(config, own)
+    values = {} if config is None else _checked(config, recipe_of(neuron, inputs=inputs))
     if output is not None:
         values["output"] = output
     recipe = recipe_of(neuron, inputs=inputs, output=values.get("output", "average"))
-    recipe = replace(recipe, **values)
-    if batch_size is not None:
-        recipe = replace(recipe, batch_size=batch_size)
-    if learning_rate is not None:
-        ratio = recipe.readout_learning_rate / recipe.learning_rate
-        recipe = replace(recipe, learning_rate=learning_rate, readout_learning_rate=ratio * learning_rate)
-    return recipe
+    return with_steps(replace(recipe, **values), batch_size, learning_rate)
 
 
 def _checked(config, recipe):

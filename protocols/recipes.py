@@ -1,7 +1,7 @@
 """Recipes: how the networks of the training protocol are initialised and trained, for each model of neuron."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from brian_qif.protocols.networks import OUTPUTS
 
@@ -220,11 +220,33 @@ def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS, out
     recipe["smoothing"] *= merged
     recipe["jitter"] *= width
     recipe["shift"] = round(recipe["shift"] * width)
+    return with_steps(Recipe(**recipe), batch_size, learning_rate)
+
+
+def with_steps(recipe, batch_size=None, learning_rate=None):
+    """A recipe with another batch size or step size, where one is given.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The recipe, which stays as it is.
+    batch_size, learning_rate
+        See `recipe_of`.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    ValueError
+        If the step size is no positive number.
+    """
     if batch_size is not None:
-        recipe["batch_size"] = batch_size
-    if learning_rate is not None:
-        if not 0 < learning_rate < math.inf:
-            raise ValueError(f"'learning_rate' has to be positive and finite, not {learning_rate}.")
-        recipe["readout_learning_rate"] *= learning_rate / recipe["learning_rate"]
-        recipe["learning_rate"] = learning_rate
-    return Recipe(**recipe)
+        recipe = replace(recipe, batch_size=batch_size)
+    if learning_rate is None:
+        return recipe
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"'learning_rate' has to be positive and finite, not {learning_rate}.")
+    ratio = recipe.readout_learning_rate / recipe.learning_rate
+    return replace(recipe, learning_rate=learning_rate, readout_learning_rate=ratio * learning_rate)

@@ -1,6 +1,8 @@
 """Copy the tables of a landscape study, rounded and without most of the single samples, to where a page reads them.
 
-python docs/scripts/landscape_tables.py STUDY_DIR docs/studies/landscapes
+python docs/scripts/landscape_tables.py STUDY_DIR docs/studies/landscapes [STUDY_OF_OTHER_SEEDS ...]
+
+Of studies of networks trained from other seeds, and of this one, ``seeds.csv`` has the measures.
 """
 
 import json
@@ -13,9 +15,23 @@ SAMPLES = 4  # single samples that are kept
 PLACES = ["position"]  # columns whose digits are all kept
 
 
-def main(study, folder):
+def measures_of(study):
+    """Every number that the study says of each of its networks, a row for each."""
+    summary = json.loads((Path(study) / "summary.json").read_text("utf-8"))
+    rows = []
+    for label, own in summary["networks"].items():
+        row = {name: value for name, value in own.items() if isinstance(value, int | float)}
+        steps = {f"disagreeing_directions at {step}": share for step, share in own["disagreeing_directions"].items()}
+        rows.append({"study": Path(study).name, "network": label, "run": Path(own["run"]).name, **row, **steps})
+    return rows
+
+
+def main(study, folder, *others):
     study, folder = Path(study), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if others:
+        rows = [row for one in (study, *others) for row in measures_of(one)]
+        pd.DataFrame(rows).to_csv(folder / "seeds.csv", index=False, float_format="%.4g")
     summary = json.loads((study / "summary.json").read_text("utf-8"))
     for own in summary["networks"].values():
         own["run"] = Path(own["run"]).name

@@ -4,8 +4,8 @@ from .task import DURATION, TAU_M, TAU_S, TIME_SCALE, Outcome, Setup, Task
 
 PACKAGES = ("jaxsnn", "jax")
 ABOUT = (
-    '`jaxsnn.event` with `backprop_method="eventprop"`, compiled by `jax.jit`; room for twice as many spikes of '
-    "neurons as there are."
+    '`jaxsnn.event` with `backprop_method="eventprop"`, compiled by `jax.jit`; room for a tenth more spikes of '
+    "neurons than the busiest sample has."
 )
 SETUPS = [Setup("jaxsnn", "lif", "first spike", "exact (EventProp)", "no grid", "float32")]
 
@@ -21,9 +21,7 @@ def prepare(setup: Setup, task: Task):
     from jaxsnn.event.types import Spike
 
     sizes = task.sizes
-    fired, out = (
-        int(2 * count) + 10 for count in (task.hidden_spikes * sizes.hidden, task.output_spikes * sizes.outputs)
-    )
+    fired, out = (int(1.1 * most) + 10 for most in (task.most_hidden, task.most_outputs))
     parameters = LIFParameters(tau_syn=TAU_S, tau_mem=TAU_M, v_th=1.0, v_reset=0.0)
     builder = Topology(t_max=DURATION, backprop_method="eventprop")
     builder.add(

@@ -54,12 +54,13 @@ def make_task(sizes: Sizes, neuron: str, readout: str) -> Task:
     ]
     batch = batch_gradient(sizes, neuron, readout)
     samples = _samples(times, units, labels)
-    values, hidden = scale_to_activity(batch, values, 0, "hidden", samples, DURATION * second, HIDDEN_SPIKES)
-    outputs = 0.0
+    values, _ = scale_to_activity(batch, values, 0, "hidden", samples, DURATION * second, HIDDEN_SPIKES)
     if readout == "first spike":
-        values, outputs = scale_to_activity(batch, values, 1, "outputs", samples, DURATION * second, OUTPUT_SPIKES)
+        values, _ = scale_to_activity(batch, values, 1, "outputs", samples, DURATION * second, OUTPUT_SPIKES)
+    counts = batch(samples, DURATION * second, values=values).spike_counts
+    most = [int(counts[name].sum(axis=1).max()) if name in counts else 0 for name in ("hidden", "outputs")]
     first, last = values[0].reshape(sizes.inputs, -1), values[1].reshape(sizes.hidden, -1)
-    return Task(sizes, times, units, labels, first, last, hidden, outputs)
+    return Task(sizes, times, units, labels, first, last, *most)
 
 
 def prepare(setup: Setup, task: Task):

@@ -6,7 +6,7 @@ PACKAGES = ("jax", "jaxtyping")
 CHECKOUT = "spikegd"
 ABOUT = (
     "its closed forms, all neurons in one network as its examples have them, differentiated and compiled by JAX; "
-    "voltages of QIF neurons end at 1e6; room for a quarter more spikes of neurons than there are."
+    "voltages of QIF neurons end at 1e6; room for a tenth more spikes of neurons than the busiest sample has."
 )
 SETUPS = [Setup("spikegd", neuron, "first spike", "exact", "no grid", "float32") for neuron in ("lif", "qif")]
 
@@ -20,9 +20,9 @@ def prepare(setup: Setup, task: Task):
 
     sizes, n = task.sizes, task.sizes.hidden + task.sizes.outputs
     neuron = {"lif": LIFNeuron, "qif": QIFNeuron}[setup.neuron]()
-    own = task.hidden_spikes * sizes.hidden + task.output_spikes * sizes.outputs
+    own = task.most_hidden + task.most_outputs
     # Its unit of time is the membrane time constant.
-    config = {"T": DURATION / TAU_M, "K": sizes.spikes + int(1.25 * own) + 10}
+    config = {"T": DURATION / TAU_M, "K": sizes.spikes + int(1.1 * own) + 10}
     at_rest = jnp.zeros((2, n))
 
     def first_spikes(weights, times, units):

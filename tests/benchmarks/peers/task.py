@@ -35,7 +35,11 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Task:
-    """``times`` and ``units`` have shape (batch, spikes), sorted by time; weights the shape (from, to)."""
+    """``times`` and ``units`` have shape (batch, spikes), sorted by time; weights the shape (from, to).
+
+    ``most_hidden`` and ``most_outputs`` are the spikes of all neurons of a layer in the sample that has most: packages
+    with a fixed number of events need room for them, or the gradient of that sample is lost.
+    """
 
     sizes: Sizes
     times: np.ndarray
@@ -43,8 +47,8 @@ class Task:
     labels: np.ndarray
     first: np.ndarray
     last: np.ndarray
-    hidden_spikes: float
-    output_spikes: float
+    most_hidden: int
+    most_outputs: int
 
     def save(self, file: Path):
         arrays = {name: value for name, value in vars(self).items() if name != "sizes"}
