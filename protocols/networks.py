@@ -60,7 +60,8 @@ class Classifier:
     def roles(self):
         """Of each parameter, what it is.
 
-        One of "input", "recurrent", "readout", "delay", "time constant", "input delay", "hidden time constant".
+        One of "input", "deeper", "recurrent", "readout", "delay", "time constant", "input delay" and "hidden time
+        constant"; "deeper" are weights from one hidden layer to the next.
         """
         return [role for _, role in self._learned()]
 
@@ -69,7 +70,7 @@ class Classifier:
         if self.recurrent_synapses is not None:
             learned.append((self.recurrent_synapses.w, "recurrent"))
         for layer in self.deeper:
-            learned.append((layer.synapses.w, "input"))
+            learned.append((layer.synapses.w, "deeper"))
             if layer.recurrent_synapses is not None:
                 learned.append((layer.recurrent_synapses.w, "recurrent"))
         if self.learns_delays:

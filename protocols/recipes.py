@@ -1,7 +1,7 @@
 """Recipes: how the networks of the training protocol are initialised and trained, for each model of neuron."""
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from brian_qif.protocols.networks import OUTPUTS
 
@@ -14,8 +14,9 @@ class Recipe:
     ----------
     tau_m, readout_tau_m, readout_tau_s : float
         Time constants of the hidden neurons and of the readout, in seconds.
-    learning_rate, readout_learning_rate : float
-        Adam's step sizes at the start; they fall to zero along half a cosine.
+    learning_rate, readout_learning_rate, recurrent_learning_rate, deeper_learning_rate : float
+        Adam's step sizes at the start, for the weights from the input, onto the readout, among the hidden neurons of a
+        layer and from one layer of them to the next; they fall to zero along half a cosine.
     clip : float
         The largest norm of the slopes that one sample gives to one hidden neuron's input weights; 0 for no limit.
     initial_spikes : float
@@ -35,8 +36,8 @@ class Recipe:
     weight_decay : float
         The share of itself that a weight loses per step.
     floor, lift : float
-        Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step;
-        none has with a ``floor`` of 0.
+        Hidden neurons below ``floor`` spikes per sample have ``lift`` added to all their input weights, at each step
+        (of deeper layers, what is in proportion to their step size); none has with a ``floor`` of 0.
     ceiling : float
         Hidden neurons above so many spikes per sample have ``lift`` subtracted from all their input weights; 0, or no
         floor: none.
@@ -101,6 +102,8 @@ class Recipe:
     surrogate_slope: float = 10.0
     coincident: int = 0
     output_mean: float = 0.0
+    recurrent_learning_rate: float = 1e-3
+    deeper_learning_rate: float = 1e-2
 
 
 SURROGATES = ("sigmoid", "superspike", "triangular")
@@ -120,6 +123,7 @@ _HEARING = {
     "jitter": 3.0,
     "weight_time": 0.3,
     "output_scale": 0.1,
+    "ceiling": 15.0,
     "learning_rate": 1e-2,
     "readout_learning_rate": 5e-2,
 }
@@ -192,7 +196,7 @@ def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS, out
     batch_size : int, optional
         Samples per step.
     learning_rate : float, optional
-        Adam's step size for the input weights; that of the readout's keeps its ratio to it.
+        Adam's step size for the input weights; those of other weights keep their ratios to it.
     inputs : int
         The number of channels.
     output : str
@@ -248,5 +252,20 @@ def with_steps(recipe, batch_size=None, learning_rate=None):
         return recipe
     if not 0 < learning_rate < math.inf:
         raise ValueError(f"'learning_rate' has to be positive and finite, not {learning_rate}.")
-    ratio = recipe.readout_learning_rate / recipe.learning_rate
-    return replace(recipe, learning_rate=learning_rate, readout_learning_rate=ratio * learning_rate)
+    return replace(recipe, **scaled_steps(recipe, learning_rate / recipe.learning_rate))
+
+
+def scaled_steps(recipe, factor):
+    """The step sizes of all weights, times a factor, by their fields.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    factor : float
+
+    Returns
+    -------
+    dict of str to float
+    """
+    names = [field.name for field in fields(Recipe) if field.name.endswith("learning_rate")]
+    return {name: factor * getattr(recipe, name) for name in names}

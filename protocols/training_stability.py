@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.networks import NEURONS
 from brian_qif.protocols.parallel import claim_folder, run_pieces
 from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
+from brian_qif.protocols.recipes import scaled_steps
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.study_report import Section, versions_of, write_page
 from brian_qif.training.checkpoints import write_atomically
@@ -204,8 +205,8 @@ def train_once(train, neuron, recipe, multiple, seed, settings):
     dict
         ``run``: what came of it; ``history``: a row per epoch that came to its end.
     """
-    rates = {name: multiple * recipe[name] for name in ("learning_rate", "readout_learning_rate")}
-    recipe = configured_recipe({**recipe, **rates}, neuron)
+    recipe = configured_recipe(recipe, neuron)
+    recipe = replace(recipe, **scaled_steps(recipe, multiple))
     encoding = encoding_of(recipe, settings["inputs"])
     key = {"neuron": neuron, "multiple": multiple, "seed": seed}
     with SpikeDataset(train, n_units=settings["inputs"], encoding=encoding) as dataset:

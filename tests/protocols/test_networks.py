@@ -48,7 +48,7 @@ def test_layers_and_their_parameters():
     names = [f"{view.group.name}.{view.name}" for view in classifier.parameters]
     own = ["output_synapses_pre.delay", "readout.tau_m", "readout.tau_s", "input_synapses_pre.delay"]
     assert names == [f"{name}.w" for name in NAMES] + own + ["hidden.tau_m", "hidden_2.tau_m"]
-    roles = ["input", "readout", "recurrent", "input", "recurrent", "delay", *["time constant"] * 2, "input delay"]
+    roles = ["input", "readout", "recurrent", "deeper", "recurrent", "delay", *["time constant"] * 2, "input delay"]
     assert classifier.roles == roles + ["hidden time constant"] * 2
     assert classifier.deeper[0].synapses.source is classifier.hidden
     assert classifier.output_synapses.source is classifier.deeper[0].neurons
@@ -75,7 +75,7 @@ def test_gradients_of_deep_recurrent_networks_with_delays(neuron, output):
     )
     # Where an arrival passes a spike, slopes have a kink; with this seed none is so near that the test would meet it.
     generator = np.random.default_rng(2)
-    scales = {"input": 1.5, "recurrent": 0.2, "readout": 2.0 if output == "first spike" else 0.5}
+    scales = {"input": 1.5, "deeper": 1.5, "recurrent": 0.2, "readout": 2.0 if output == "first spike" else 0.5}
     for view, role in zip(classifier.parameters, classifier.roles, strict=True):
         if role in scales:
             spread = generator.uniform(0.3, 1.2, len(view)) if role != "recurrent" else generator.normal(size=len(view))
