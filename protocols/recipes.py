@@ -123,12 +123,11 @@ _HEARING = {
     "jitter": 3.0,
     "weight_time": 0.3,
     "output_scale": 0.1,
-    "ceiling": 15.0,
     "learning_rate": 1e-2,
     "readout_learning_rate": 5e-2,
 }
 RECIPES = {
-    "lif": Recipe(tau_m=20e-3, clip=10.0, initial_spikes=8.0, **_HEARING),
+    "lif": Recipe(tau_m=20e-3, clip=10.0, initial_spikes=8.0, ceiling=15.0, **_HEARING),
     "qif": Recipe(tau_m=10e-3, clip=3.0, initial_spikes=5.0, **_HEARING),
 }
 
