@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,6 +144,23 @@ def yes_or_no(value: Any, name: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is True or False; {value!r} was given.")
     return bool(value)
+
+
+def path_of(value: Any, name: str) -> Path:
+    """The path of a file or a folder.
+
+    Raises
+    ------
+    TypeError
+        If it is neither text nor a path.
+    ValueError
+        If it is empty.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} is a path, a text or an os.PathLike; {value!r} was given.")
+    if not os.fspath(value):
+        raise ValueError(f"{name} is a path; an empty text was given.")
+    return Path(value)
 
 
 def check_sample(sample: Any) -> None:
