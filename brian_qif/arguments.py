@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from brian2 import Quantity, get_dimensions, second
-from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
+from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, fail_for_dimension_mismatch
 
 MOST_NEURONS = 2**31 - 1  # as Brian2 counts them
 
@@ -144,16 +146,39 @@ def yes_or_no(value: Any, name: str) -> bool:
     return bool(value)
 
 
+def path_of(value: Any, name: str) -> Path:
+    """The path of a file or a folder.
+
+    Raises
+    ------
+    TypeError
+        If it is neither text nor a path.
+    ValueError
+        If it is empty.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} is a path, a text or an os.PathLike; {value!r} was given.")
+    if not os.fspath(value):
+        raise ValueError(f"{name} is a path; an empty text was given.")
+    return Path(value)
+
+
 def check_sample(sample: Any) -> None:
     """Refuse what is no sample of spikes.
 
     Raises
     ------
     TypeError
-        If it has no rows ``times`` and ``units`` of one length.
+        If it has no rows ``times`` and ``units`` of one length, or they are no numbers.
     """
-    times, units = (np.shape(getattr(sample, name, 0)) for name in ("times", "units"))
-    if len(times) != 1 or times != units:
+    times, units = (getattr(sample, name, 0) for name in ("times", "units"))
+    try:
+        shapes = np.shape(times), np.shape(units)
+    except ValueError:  # rows of several lengths
+        shapes = (), ()
+    row = len(shapes[0]) == 1 and shapes[0] == shapes[1]
+    # Units of another kind are refused by the name of their group.
+    if not row or not _are_seconds(times) or np.asarray(units).dtype.kind not in "biuf":
         raise TypeError(
             f"A sample has its spikes in 'times' (seconds) and 'units', rows of one length, as a SpikeSample; "
             f"{sample!r} was given."
@@ -164,10 +189,15 @@ def _is_numeric(value: Any) -> bool:
     if isinstance(value, (str, bytes)) or value is None:
         return False
     try:
-        get_dimensions(value)
-        return bool(np.issubdtype(np.asarray(value).dtype, np.number))
+        # Tensors have something else called 'dim', which Brian2 takes for a unit.
+        return isinstance(get_dimensions(value), Dimension) and bool(np.issubdtype(np.asarray(value).dtype, np.number))
     except (TypeError, ValueError):
         return False
+
+
+def _are_seconds(times: Any) -> bool:
+    time = not isinstance(times, Quantity) or times.dim is second.dim
+    return time and np.asarray(times).dtype.kind in "iuf"
 
 
 def _has_unit(value: Any) -> bool:

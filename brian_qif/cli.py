@@ -10,6 +10,8 @@ from brian2.units.fundamentalunits import DimensionMismatchError
 from brian_qif._version import __version__
 
 _INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+# RuntimeError: a trial whose activity has no bound.
+_WRONG_INPUT = (ValueError, OSError, RuntimeError, ImportError, FloatingPointError, DimensionMismatchError)
 _GOING_ON = {
     "train": " The last whole epoch is kept; --resume goes on.",
     "reproduce": " What is finished is kept; the same command goes on.",
@@ -45,7 +47,7 @@ def main(argv=None):
             parser.parse_args(["data", "--help"])
     try:
         text = studies[name](arguments)
-    except (ValueError, OSError, NotImplementedError, ImportError, FloatingPointError, DimensionMismatchError) as error:
+    except _WRONG_INPUT as error:
         sys.stderr.write(f"brian-qif {name}: error: {_one_line(error)}\n")
         return 2
     except KeyboardInterrupt:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 from pathlib import Path
 
 import numpy as np
+
+from brian_qif.arguments import path_of
 
 
 def refuse_unless_whole(name, value):
@@ -99,6 +102,49 @@ def refuse_unless_positive(subject, value, unit=""):
 def _refuse_unless_number(demand, value):
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{demand}, a number; {value!r} was given.")
+
+
+def refuse_unless_object(name, value):
+    """Refuse what JSON cannot hold as an object; None will do.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if not isinstance(value, (dict, type(None))):
+        raise TypeError(f"'{name}' is a dict or None; {value!r} was given.")
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"'{name}' holds what JSON can hold; {value!r} was given: {error}.") from None
+
+
+def folder_for_output(path):
+    """The path of a folder that may be missing, which is not made yet.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    OSError
+        If it, or what it lies in, is a file or cannot be written.
+    """
+    folder = path_of(path, "The output folder")
+    present = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not present.is_dir():
+        raise NotADirectoryError(f"'{present}' is a file; the output needs a folder.")
+    if not os.access(present, os.W_OK):
+        raise PermissionError(f"The output folder '{folder}' cannot be written: '{present}' is not yours to write.")
+    return folder
 
 
 def read_json(path, advice=""):

@@ -48,6 +48,26 @@ def configured_recipe(config, neuron, batch_size=None, learning_rate=None, input
 
 def _checked(config, recipe):
     values, where = (config, "The configuration") if isinstance(config, dict) else (_read(config), f"'{config}'")
+    refuse_other_kinds(values, recipe, where)
+    return {name: float(value) if type(asdict(recipe)[name]) is float else value for name, value in values.items()}
+
+
+def refuse_other_kinds(values, recipe, where):
+    """Refuse what are no fields of a recipe, or values of another kind than the recipe's.
+
+    Parameters
+    ----------
+    values : dict
+        By the names of fields.
+    recipe : Recipe
+    where : str
+        The beginning of the message: what gives them.
+
+    Raises
+    ------
+    ValueError
+        If there is one.
+    """
     known = [field.name for field in fields(Recipe)]
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -57,7 +77,6 @@ def _checked(config, recipe):
         if not _alike(value, expected):
             kind = "a whole number" if type(expected) is int else "a finite number" if _number(expected) else "a text"
             raise ValueError(f"{where} gives {name} the value {value!r}; it has to be {kind}.")
-    return {name: float(value) if type(asdict(recipe)[name]) is float else value for name, value in values.items()}
 
 
 def _read(path):

@@ -16,9 +16,9 @@ from brian_qif.protocols.checks import refuse_unless_whole, several
 from brian_qif.protocols.directions import random_direction
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.run_folder import fingerprint
-from brian_qif.protocols.trained_network import classifier_of, read_settings, recipe_in
+from brian_qif.protocols.trained_network import classifier_of
+from brian_qif.protocols.trained_run import learned_values, read_settings, recipe_in
 from brian_qif.solvers.sweeps import GrazingSpikeError, Record
-from brian_qif.training.checkpoints import read_checkpoint
 from brian_qif.training.datasets import SpikeDataset, SpikeSample, said_units
 
 _DRAWN = 5  # with the seed, what the choice of samples is drawn from
@@ -244,11 +244,8 @@ def read_subjects(runs, test=None, samples=64, pick=None, seed=0, normalise="neu
 def _trained(run):
     """The values and the duration of a run; those of one that diverged are refused."""
     path = Path(run) / "checkpoint.npz"
-    arrays, description = read_checkpoint(path)
-    values = [arrays[f"value_{k}"] for k in range(sum(name.startswith("value_") for name in arrays))]
-    if not values or not all(np.all(np.isfinite(value)) for value in values):
-        raise ValueError(f"'{path}' has weights that are not finite: the training diverged. Choose another run.")
-    return values, float(description["settings"]["duration"])
+    arrays, duration = learned_values(path)
+    return [arrays[f"value_{k}"] for k in range(len(arrays))], duration
 
 
 def _refuse_other_shapes(runs, all_settings):

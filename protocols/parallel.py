@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from pathlib import Path
 
 from joblib import Parallel, delayed, parallel_config
 
@@ -85,8 +84,7 @@ def run_pieces(function, pieces, folder, workers=1, scheduler=None, prefer="proc
     """
     if not isinstance(workers, int) or (workers != -1 and workers < 1):
         raise ValueError(f"'workers' has to be at least 1, or -1 for all cores, not {workers!r}.")
-    place, progress = Path(folder), Progress(report)
-    place.mkdir(parents=True, exist_ok=True)
+    place, progress = writable_folder(folder), Progress(report)
     missing = [name for name in pieces if not _file(place, name).exists()]
     if len(missing) < len(pieces):
         progress.line(f"{len(pieces) - len(missing)} of {len(pieces)} are there already.")
@@ -97,6 +95,22 @@ def run_pieces(function, pieces, folder, workers=1, scheduler=None, prefer="proc
         progress.line(f"{name}: {done} of {len(missing)} computed{left}.")
     again = " Remove it, and the same call computes it again."
     return {name: read_json(_file(place, name), again) for name in pieces}
+
+
+def refuse_no_address(scheduler):
+    """Refuse what is no address of a scheduler.
+
+    Raises
+    ------
+    TypeError
+        If it is no text.
+    ValueError
+        If it is empty.
+    """
+    if scheduler == "":
+        raise ValueError("A scheduler is an address such as 'tcp://host:8786'; an empty text was given.")
+    if not isinstance(scheduler, str):
+        raise TypeError(f"A scheduler is an address such as 'tcp://host:8786', or None; {scheduler!r} was given.")
 
 
 def _file(place, name):

@@ -64,6 +64,12 @@ class Plan:
         if self.spike is not None and self.kind not in ("delete", "shift"):
             raise ValueError(f"'{self.kind}' changes no spike that is there; leave 'spike' out.")
         refuse_unless_positive("The time scale has", self.time_scale, " s")
+        # NumPy's numbers would not be kept as JSON.
+        plain = {"sizes": tuple(float(size) for size in self.sizes), "time_scale": float(self.time_scale)}
+        plain |= {"repeats": int(self.repeats), "seed": int(self.seed)}
+        plain["spike"] = None if self.spike is None else int(self.spike)
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
 
 def perturb_sample(network, sample, number, plan):

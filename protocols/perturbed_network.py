@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from brian_qif import EventSolver
-from brian_qif.arguments import check_sample, plain_array
+from brian_qif.arguments import plain_array
+from brian_qif.gradients.batch import in_order
 from brian_qif.gradients.parameters import add_own_slopes
 from brian_qif.protocols.checks import refuse_unless_finite, refuse_unless_whole
+from brian_qif.solvers.checks import given_spikes
 from brian_qif.solvers.messengers import add_messenger, hears_itself
 from brian_qif.solvers.simulation import duration_in_seconds
 from brian_qif.solvers.sweeps import Request, Wanted
@@ -279,11 +281,12 @@ class PerturbedNetwork:
         plan = self.reading.plan
         stimuli = {}
         if sample is not None:
-            check_sample(sample)
+            spikes = in_order(sample)
             if self.stimulus is None:
                 raise TypeError("A sample replaces the spikes of a group: make the study with stimulus=that group.")
-            inside = sample.times <= self.duration
-            stimuli[self.stimulus] = sample.times[inside] + plan.start, np.asarray(sample.units)[inside]
+            times, units = given_spikes(plan.nodes[self.stimulus], *spikes)
+            inside = times <= self.duration
+            stimuli[self.stimulus] = times[inside] + plan.start, units[inside]
         if self.messenger is None and self.node not in stimuli:
             stimuli[self.node] = plan.nodes[self.node].times, plan.nodes[self.node].units
         return stimuli

@@ -11,13 +11,21 @@ import pandas as pd
 from brian2 import ms, second
 
 from brian_qif.plotting.studies import draw_confusion, draw_rasters
-from brian_qif.protocols.checks import read_object, refuse_below
+from brian_qif.protocols.checks import folder_for_output, refuse_below
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.preparation import encoding_of
+from brian_qif.protocols.search import writable_folder
 from brian_qif.protocols.shd_training import add_solver_arguments, solver_of
-from brian_qif.protocols.trained_network import load_network, read_settings, recipe_in
+from brian_qif.protocols.trained_network import load_network
+from brian_qif.protocols.trained_run import (
+    learned_names,
+    read_settings,
+    recipe_in,
+    refuse_other_inputs,
+    refuse_other_names,
+)
 from brian_qif.training.checkpoints import write_atomically
-from brian_qif.training.datasets import SpikeDataset, said_units
+from brian_qif.training.datasets import SpikeDataset
 
 
 def predict(run, file, out=None, rasters=6, threads=None, solver="event", device="runtime", dt=0.5 * ms):
@@ -49,10 +57,13 @@ def predict(run, file, out=None, rasters=6, threads=None, solver="event", device
 
     Raises
     ------
-    FileNotFoundError
-        If there is no run or no file.
+    TypeError
+        If a path or a number is none.
+    OSError
+        If there is no run or no file, or the folder cannot be written.
     ValueError
-        If the file has other input neurons or classes than the network, or there is no such solver.
+        If the run or the file is damaged, the file has other input neurons or classes than the network, or there is no
+        such solver.
 
     Examples
     --------
@@ -65,18 +76,19 @@ def predict(run, file, out=None, rasters=6, threads=None, solver="event", device
     refuse_below(1, "threads", threads, optional=True)
     settings = read_settings(run)
     inputs, classes = settings["inputs"], settings["classes"]
-    known_speakers, class_names = _learned(run)
-    _refuse_other_inputs(file, inputs, run)
+    known_speakers, class_names = learned_names(run)
+    refuse_other_inputs(file, inputs, run, labelled=False)
     recipe = recipe_in(settings)
     chosen = solver_of(replace(recipe, surrogate=""), solver, device, dt)  # a surrogate is of slopes alone
     encoding = encoding_of(recipe, inputs)
+    default = Path(run) / f"predictions_{Path(file).stem}"
+    folder = folder_for_output(default if out is None else out)
     with SpikeDataset(file, n_units=inputs, n_classes=classes, labelled=False, encoding=encoding) as samples:
         names = _names(samples, class_names, classes, run)
         trained = load_network(run)
         outputs, spike_counts = trained.classify(samples, chosen, threads)
         table = _table(samples, outputs, names, known_speakers)
-        folder = Path(out) if out is not None else Path(run) / f"predictions_{samples.path.stem}"
-        folder.mkdir(parents=True, exist_ok=True)
+        writable_folder(folder)
         summary = {
             "run": str(run),
             "file": str(file),
@@ -106,31 +118,10 @@ def predict(run, file, out=None, rasters=6, threads=None, solver="event", device
     return summary, table
 
 
-def _learned(run):
-    """The speakers and the names of the classes that the run learned; None where its summary does not say."""
-    path = Path(run) / "summary.json"
-    summary = read_object(path) if path.is_file() else {}
-    return summary.get("training_speakers"), summary.get("class_names")
-
-
-def _refuse_other_inputs(file, inputs, run):
-    said = said_units(file, labelled=False)
-    if said is not None and said != inputs:
-        raise ValueError(f"'{file}' has {said} input neurons, but the network of '{run}' has {inputs}.")
-
-
 def _names(samples, learned, classes, run):
     """The names of the classes; the file's own are refused where they are not those that were learned."""
-    present = list(samples.class_names)
-    if learned and present:
-        shared = min(len(learned), len(present))
-        if learned[:shared] != present[:shared]:
-            differing = next(k for k in range(shared) if learned[k] != present[k])
-            raise ValueError(
-                f"'{samples.path}' calls class {differing} '{present[differing]}', but '{run}' learned it as"
-                f" '{learned[differing]}': their labels do not mean the same."
-            )
-    names = max(learned or [], present, key=len)[:classes]
+    refuse_other_names(samples, learned, run)
+    names = max(learned or [], list(samples.class_names), key=len)[:classes]
     return names + [str(k) for k in range(len(names), classes)]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from brian2 import ms
 
-from brian_qif.protocols.checks import refuse_below
+from brian_qif.protocols.checks import folder_for_output, refuse_below
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
 from brian_qif.protocols.networks import NEURONS
 from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
@@ -247,9 +247,7 @@ def writable_folder(path):
     OSError
         If it is a file or cannot be written.
     """
-    folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"'{folder}' is a file; the output needs a folder.")
+    folder = folder_for_output(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

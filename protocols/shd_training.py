@@ -6,9 +6,10 @@ import argparse
 from dataclasses import asdict, replace
 
 import numpy as np
-from brian2 import ms
+from brian2 import ms, second
 
 from brian_qif import ClockSolver, EventSolver
+from brian_qif.arguments import check_dimensions
 from brian_qif.plotting.trainings import draw_curves
 from brian_qif.protocols.checks import refuse_below
 from brian_qif.protocols.configuration import configured_recipe
@@ -196,11 +197,15 @@ def solver_of(recipe, name="event", device="runtime", dt=0.5 * ms, dtype="float6
     ValueError
         If there is no such solver, or it has no such precision or surrogate.
     """
-    if name not in SOLVERS:
+    if not isinstance(name, str) or name not in SOLVERS:
         raise ValueError(f"There is no solver '{name}'; there are {', '.join(SOLVERS)}.")
     if name == "event":
         if recipe.surrogate:
             raise ValueError("The event-driven solver is exact and has no surrogate; take the solver 'clock' for one.")
+        if not isinstance(device, str) or device != "runtime":
+            raise ValueError(f"The event-driven solver has no device; take the solver 'clock' for {device!r}.")
+        if dt is not None:
+            check_dimensions(dt, second, "The step dt is a time, for instance 0.5*ms")
         return EventSolver(dtype=dtype)
     if dtype != "float64":
         raise ValueError("The clock-driven solver computes in double precision alone; leave dtype as it is.")

@@ -11,20 +11,34 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brian_qif.protocols.checks import refuse_below, several
+from brian_qif.arguments import check_sample
+from brian_qif.protocols.checks import (
+    folder_for_output,
+    refuse_below,
+    refuse_unless_object,
+    refuse_unless_whole,
+    several,
+)
 from brian_qif.protocols.data_choice import SYNTHETIC
-from brian_qif.protocols.divergence import flux_tube_radius
-from brian_qif.protocols.parallel import claim_folder, run_pieces
+from brian_qif.protocols.parallel import claim_folder, refuse_no_address, run_pieces
 from brian_qif.protocols.perturbation_pieces import SIZED, SIZES, Plan, chosen_perturbations, perturb_sample
 from brian_qif.protocols.perturbation_report import draw_all, write_report
+from brian_qif.protocols.perturbation_summary import summarise
 from brian_qif.protocols.perturbed_network import KINDS, PerturbedNetwork, refuse_unknown_kind
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.spike_distances import MEASURES, require_libraries
-from brian_qif.protocols.trained_network import load_network, recipe_in
+from brian_qif.protocols.trained_network import load_network
+from brian_qif.protocols.trained_run import (
+    learned_names,
+    read_settings,
+    recipe_in,
+    refuse_other_inputs,
+    refuse_other_names,
+)
 from brian_qif.solvers.simulation import duration_in_seconds
 from brian_qif.training.checkpoints import write_atomically
-from brian_qif.training.datasets import SpikeDataset, said_units
+from brian_qif.training.datasets import SpikeDataset
 from brian_qif.training.progress import Progress
 
 TABLES = ("csv", "parquet")
@@ -62,14 +76,15 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
 
     Raises
     ------
-    FileNotFoundError
-        If there is no run or no file.
+    TypeError
+        If a path, a name or a number is none, or an option follows from the run.
     ImportError
         If a library for distances or tables, or Dask for a scheduler, is missing.
     OSError
-        If the scheduler does not answer.
+        If there is no run or no file, the folder cannot be written, or the scheduler does not answer.
     ValueError
-        If something is asked for that is not there, or the folder holds a study with other settings.
+        If something is asked for that is not there, the run or the file is damaged, labels mean something else, or the
+        folder holds a study with other settings.
 
     Examples
     --------
@@ -84,20 +99,25 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
     refuse_unknown_kind(kind)
     if not isinstance(layer, str):
         raise TypeError(f"'layer' is a name such as 'input' or 'hidden'; {layer!r} was given.")
-    trained = load_network(run)
-    file = embedded_test() if file is None else file
-    settings, inputs = trained.settings, trained.settings["inputs"]
-    said = said_units(file)
-    if said is not None and said != inputs:
-        raise ValueError(f"'{file}' has {said} input neurons, but the network of '{run}' has {inputs}.")
+    if scheduler is not None:
+        refuse_no_address(scheduler)
+    for name in ("network", "duration", "stimulus", "loss", "time_scale", "about", "elsewhere"):
+        if name in options:
+            raise TypeError(f"'{name}' follows from the run; perturb_network takes any.")
+    settings = read_settings(run)
+    file, inputs = embedded_test() if file is None else file, settings["inputs"]
+    refuse_other_inputs(file, inputs, run)
     layer = "stimulus" if layer == "input" else layer
+    out = folder_for_output(Path(run) / f"perturbed_{kind}_{layer}" if out is None else out)
     encoding = encoding_of(recipe_in(settings), inputs)
     with SpikeDataset(file, n_units=inputs, n_classes=settings["classes"], encoding=encoding) as dataset:
+        refuse_other_names(dataset, learned_names(run)[1], run)
         if samples > len(dataset):
             raise ValueError(f"'{file}' has {len(dataset)} samples, fewer than the {samples} asked for.")
         numbers = np.unique(np.linspace(0, len(dataset) - 1, samples).astype(int))
         chosen = {int(k): dataset[int(k)] for k in numbers}
         synthetic = dataset.synthetic
+    trained = load_network(run)
     said_of_it = {
         "run": Path(run).name,
         "checkpoint": fingerprint(Path(run) / "checkpoint.npz"),
@@ -111,7 +131,7 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
         trained.network,
         trained.duration,
         layer,
-        Path(run) / f"perturbed_{kind}_{layer}" if out is None else out,
+        out,
         kind=kind,
         samples=chosen,
         stimulus=trained.stimulus,
@@ -213,20 +233,23 @@ def perturb_network(
     plan = Plan(kind, sizes, repeats, seed, spike, time_scale)
     refuse_below(1, "threads", threads)
     require_libraries(distances)
+    distances = list(distances)
     _require_table(table)
     Progress(report)
+    out = folder_for_output(out)
     samples = {0: None} if samples is None else samples
-    for name, value in (("samples", samples), ("about", {} if about is None else about)):
-        if not isinstance(value, dict):
-            raise TypeError(f"'{name}' is a dict or None; {value!r} was given.")
-    if elsewhere is not None and not (isinstance(elsewhere, tuple) and len(elsewhere) == 2):
-        raise TypeError(f"'elsewhere' is an address and a function, or None; {elsewhere!r} was given.")
+    samples = _checked_samples(samples)
+    refuse_unless_object("about", about)
+    if elsewhere is not None:
+        if not (isinstance(elsewhere, tuple) and len(elsewhere) == 2 and callable(elsewhere[1])):
+            raise TypeError(f"'elsewhere' is an address and a function, or None; {elsewhere!r} was given.")
+        refuse_no_address(elsewhere[0])
     seconds = duration_in_seconds(duration)
     perturbed = PerturbedNetwork(network, duration, layer, loss, stimulus, solver, times=_times(duration))
     about = {} if about is None else about
     for number, sample in list(samples.items())[:1]:  # what one sample refuses is refused before there is a folder
         chosen_perturbations(perturbed, perturbed.run(sample), number, plan)
-    asked = {**asdict(plan), "sizes": list(sizes), "samples": list(samples)}
+    asked = {**asdict(plan), "sizes": list(plan.sizes), "samples": list(samples)}
     settings = {**about, "layer": perturbed.layer, "duration": seconds, **asked}
     folder = claim_folder(out, settings)
     found = _compute(perturbed, samples, plan, folder / "pieces", threads, elsewhere, report)
@@ -245,7 +268,29 @@ def _compute(perturbed, samples, plan, folder, threads, elsewhere, report):
     scheduler, network_there = (None, None) if elsewhere is None else elsewhere
     source, function = (perturbed, perturb_sample) if scheduler is None else (network_there, _perturb_there)
     pieces = {f"sample_{k}": (source, sample, k, plan) for k, sample in samples.items()}
-    return run_pieces(function, pieces, folder, threads, scheduler, prefer="threads", report=report)
+    threads = int(min(threads, len(pieces)))
+    found = run_pieces(function, pieces, folder, threads, scheduler, prefer="threads", report=report)
+    for name, piece in found.items():
+        parts = [piece.get(part) for part in ("perturbations", "changes", "courses")] if isinstance(piece, dict) else []
+        if not parts or not all(isinstance(part, list) and part and isinstance(part[0], dict) for part in parts):
+            raise ValueError(
+                f"'{folder / name}.json' is damaged: it is none of this study. Remove it, and the same call computes it"
+                " again."
+            )
+    return found
+
+
+def _checked_samples(samples):
+    if not isinstance(samples, dict):
+        raise TypeError(f"'samples' is a dict or None; {samples!r} was given.")
+    if not samples:
+        raise ValueError("At least one sample is needed; an empty dict was given.")
+    for number, sample in samples.items():
+        refuse_below(0, "the number of a sample", number)
+        if sample is not None:
+            check_sample(sample)
+            refuse_unless_whole(f"the label of sample {number}", getattr(sample, "label", None))
+    return {int(number): sample for number, sample in samples.items()}
 
 
 def _perturb_there(network_there, sample, number, plan):
@@ -298,57 +343,6 @@ def _courses(found, perturbations, times):
                 named = dict(zip(quartile_names, values.tolist(), strict=True))
                 rows.append({"size": size, "response_layer": layer, "lag": lag, "perturbations": int(number), **named})
     return pd.DataFrame(rows, columns=["size", "response_layer", "lag", "perturbations", *quartile_names])
-
-
-def summarise(tables, network):
-    """What the tables say, by size and by layer, as plain numbers; None where there is nothing to say."""
-    perturbations, changes = tables["perturbations"], tables["changes"]
-    controls = changes[changes["control"]]
-    real = perturbations[~perturbations["control"]]
-    found = {"perturbations": len(real)}
-    if len(controls):
-        differing = controls["distance_end"].fillna(0).abs().max() + controls["victor_purpura"].fillna(0).abs().max()
-        found["largest_difference_without_perturbation"] = float(differing)
-    found["by_size"] = [_size_row(size, own) for size, own in real.groupby("size", dropna=False)]
-    found["by_layer"] = []
-    for (layer, size), own in changes[~changes["control"]].groupby(["response_layer", "size"], dropna=False):
-        found["by_layer"].append({"layer": layer, "size": _plain(size), **_layer_row(own)})
-    radii = {}
-    for layer in network.layers_behind():
-        own = changes[~changes["control"] & (changes["response_layer"] == layer) & changes["diverged"].notna()]
-        if len(own) and own["size"].notna().all():
-            radii[layer] = flux_tube_radius(own["size"], own["diverged"].astype(bool))
-    return {**found, "flux_tube_radius": radii}
-
-
-def _size_row(size, own):
-    change, foreseen = own["loss_change"].abs(), own["loss_change_linear"]
-    row = {"size": _plain(size), "perturbations": len(own), "loss_change_median": _plain(change.median())}
-    row["loss_change_linear_median"] = _plain(foreseen.abs().median())
-    if foreseen.notna().any():
-        error = (own["loss_change"] - foreseen).abs() / foreseen.abs().where(foreseen != 0)
-        row["linear_error_median"] = _plain(error.median())
-    if "flipped" in own:
-        row["answers_flipped"] = float(own["flipped"].mean())
-    return row
-
-
-def _layer_row(own):
-    row = {}
-    for name in ("gained", "lost", "shifted", "moved_in_rank"):
-        row[f"{name}_mean"] = _plain(own[name].mean())
-    for name in ("rms_shift", "victor_purpura", "distance_end", "growth_rate"):
-        row[f"{name}_median"] = _plain(own[name].median())
-    for name in ("diverged", "reconverged"):
-        known = own[name].dropna().astype(bool)
-        row[name] = _plain(known.mean()) if len(known) else None
-    row["first_difference_median"] = _plain(own["first_after"].median())
-    row["last_difference_median"] = _plain(own["last_after"].median())
-    return row
-
-
-def _plain(value):
-    return None if value is None or not np.isfinite(value) else float(value)
 
 
 def add_arguments(parser):

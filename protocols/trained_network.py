@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,13 @@ from brian_qif.gradients.batch import BatchGradient
 from brian_qif.gradients.spike_gradient import SpikeGradient
 from brian_qif.protocols.checks import refuse_below
 from brian_qif.protocols.networks import Classifier, build_classifier
-from brian_qif.protocols.recipes import Recipe
-from brian_qif.training.checkpoints import read_checkpoint
+from brian_qif.protocols.trained_run import (
+    learned_values,
+    read_settings,
+    recipe_in,
+    refuse_another_size,
+    refuse_other_sizes,
+)
 from brian_qif.training.encoding import SpikeEncoding
 
 _AT_ONCE = 256
@@ -250,7 +254,7 @@ def load_network(run, trials=1):
     Raises
     ------
     TypeError
-        If the number of trials is no whole number.
+        If the number of trials is no whole number, or the folder no path.
     FileNotFoundError
         If the folder holds no run.
     ValueError
@@ -263,67 +267,20 @@ def load_network(run, trials=1):
     <TrainedNetwork QIF 70-4-20, trials side by side: 1>
     """
     refuse_below(1, "trials", trials)
-    folder, settings = Path(run), read_settings(run)
-    arrays, description = read_checkpoint(folder / "checkpoint.npz")
+    settings, path = read_settings(run), Path(run) / "checkpoint.npz"
+    arrays, duration = learned_values(path)
     recipe = recipe_in(settings)
     inputs = SpikeEncoding(settings["inputs"], recipe.merge, taps=recipe.taps, tap_delay=recipe.tap_delay).n_inputs
     sizes = inputs, settings["hidden"], settings["classes"]
-    duration = float(description["settings"]["duration"])
+    refuse_other_sizes(path, arrays, sizes)
     classifier = classifier_of(settings["neuron"], sizes, recipe, settings["recurrent"], trials)
     for k, parameter in enumerate(classifier.parameters):
-        value, expected = arrays.get(f"value_{k}"), _size(parameter, trials)
-        if value is None or value.size != expected:
-            found = 0 if value is None else value.size
-            raise ValueError(
-                f"'{folder / 'checkpoint.npz'}' has {found} values of {parameter.group.name}.{parameter.name}; its"
-                f" settings say {expected}."
-            )
+        value = arrays.get(f"value_{k}", np.empty(0))
+        refuse_another_size(path, value.size, f"{parameter.group.name}.{parameter.name}", _size(parameter, trials))
         shared = parameter.variable.scalar
         setattr(parameter.group, f"{parameter.name}_", float(value) if shared else np.tile(value, trials))
     parts = {field.name: getattr(classifier, field.name) for field in fields(Classifier)}
     return TrainedNetwork(**parts, duration=duration * second, trials=trials, settings=settings)
-
-
-def recipe_in(settings):
-    """The recipe in the settings of a run; fields that the run did not know yet have their defaults."""
-    return Recipe(**{field.name: settings[field.name] for field in fields(Recipe) if field.name in settings})
-
-
-def read_settings(run):
-    """The settings of a run.
-
-    Parameters
-    ----------
-    run : str or os.PathLike
-        Its folder.
-
-    Returns
-    -------
-    dict
-        What settings.json holds.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no run, or one that has no checkpoint yet.
-    ValueError
-        If it is another run than one of ``brian-qif train``, or damaged.
-    """
-    folder = Path(run)
-    for name in ("settings.json", "checkpoint.npz"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"'{folder}' holds no run: {name} is missing.")
-    path = folder / "settings.json"
-    try:
-        settings = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"'{path}' is damaged: {error}.") from error
-    required = {field.name for field in fields(Recipe) if field.default is MISSING}
-    required |= {"neuron", "inputs", "hidden", "classes", "recurrent"}
-    missing = sorted(required - set(settings if isinstance(settings, dict) else ()))
-    if missing:
-        raise ValueError(f"'{path}' is not of a run of 'brian-qif train': {', '.join(missing)} is missing.")
-    return settings
 
 
 def _size(parameter, trials):

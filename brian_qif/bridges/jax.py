@@ -62,8 +62,9 @@ def spiking_function(
     Raises
     ------
     TypeError, ValueError
-        When it is called, for another number of arrays or other shapes. Values that are not finite are refused when
-        they are computed, which JAX reports as an error of its own.
+        When it is called, for another number of arrays, other shapes or units, samples that are none, or values that
+        are not finite. Where JAX traces, values are refused when they are computed, which JAX reports as an error of
+        its own.
 
     Notes
     -----
@@ -94,14 +95,36 @@ def spiking_function(
     alone = _differentiable(function, None)
 
     def spiking(*arrays, samples=None):
-        arrays = [jax.numpy.asarray(array) for array in arrays]
-        for array in arrays:
-            if not jax.numpy.issubdtype(array.dtype, jax.numpy.floating):
-                raise TypeError(f"The arguments are arrays of floating-point numbers; {array.dtype} was given.")
+        function.check_units(arrays)
+        arrays = [_array(array) for array in arrays]
         function.check_shapes([array.shape for array in arrays])
-        return (alone if samples is None else _differentiable(function, samples))(*arrays)
+        if not any(isinstance(array, jax.core.Tracer) for array in arrays):
+            function.check_values(arrays)
+        return (alone if samples is None else _differentiable(function, _constant(function, samples)))(*arrays)
 
     return spiking
+
+
+def _array(given) -> jax.Array:
+    try:
+        array = jax.numpy.asarray(given)
+    except (TypeError, ValueError):
+        raise TypeError(f"The arguments are arrays of floating-point numbers; {given!r} was given.") from None
+    if not jax.numpy.issubdtype(array.dtype, jax.numpy.floating):
+        raise TypeError(f"The arguments are arrays of floating-point numbers; {array.dtype} was given.")
+    return array
+
+
+def _constant(function: NetworkFunction, samples) -> tuple:
+    """The samples, as they are until the way back; their list may be another one then."""
+    try:
+        function.check_samples(samples)
+    except jax.errors.TracerArrayConversionError:
+        raise TypeError(
+            "The spikes of samples are constants, NumPy arrays that JAX does not trace; for slopes by spike times, "
+            "make the function with parameters=[stimulus.spike_time]."
+        ) from None
+    return tuple(samples)
 
 
 def _differentiable(function: NetworkFunction, samples) -> Callable:

@@ -29,13 +29,14 @@ class _Trial(torch.autograd.Function):
     @staticmethod
     def forward(ctx, function: NetworkFunction, samples, *tensors):
         values = [_array(tensor) for tensor in tensors]
-        ctx.function, ctx.samples, ctx.tensors = function, samples, [(t.dtype, t.device) for t in tensors]
+        ctx.function, ctx.samples, ctx.tensors = function, None, [(t.dtype, t.device) for t in tensors]
         if samples is None:
             output, ctx.trial = function.forward(values)
         else:
             output, ctx.trial = function.forward_samples(values, samples), values
+            ctx.samples = tuple(samples)  # their list may be another one before the way back
         dtype = reduce(torch.promote_types, [tensor.dtype for tensor in tensors])
-        return torch.as_tensor(output, dtype=dtype, device=tensors[0].device)
+        return torch.tensor(output, dtype=dtype, device=tensors[0].device)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -48,9 +49,21 @@ class _Trial(torch.autograd.Function):
         like = zip(slopes, ctx.tensors, strict=True)
         return None, None, *(torch.as_tensor(slope, dtype=dtype, device=device) for slope, (dtype, device) in like)
 
+    @staticmethod
+    def jvp(ctx, *tangents):
+        raise NotImplementedError("A trial goes backwards alone: take backward() or torch.autograd.grad, not tangents.")
+
 
 def _array(tensor) -> np.ndarray:
-    return tensor.detach().cpu().double().numpy()
+    """The values of a tensor, which may be changed in place before the way back, in memory of their own."""
+    return np.array(tensor.detach().cpu().double().resolve_neg().numpy())
+
+
+def _refuse_no_floats(tensor) -> None:
+    if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+        raise TypeError(f"The arguments are tensors of floating-point numbers; {tensor!r} was given.")
+    if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_meta:
+        raise TypeError(f"The arguments are dense tensors that hold values; {tensor!r} was given.")
 
 
 def spiking_function(
@@ -93,13 +106,17 @@ def spiking_function(
     Raises
     ------
     TypeError, ValueError
-        When it is called, for another number of tensors, other shapes, or values that are not finite.
+        When it is called, for another number of tensors, other shapes, values that are not finite, or samples that are
+        none.
+    NotImplementedError
+        When it is called under a transformation of `torch.func`, or differentiated forwards.
 
     Notes
     -----
     Everything is computed in double precision on the processor, with gradients as exact as the solver's; the output has
-    the tensors' type and lies on their device. There are no second derivatives. Trials of samples run in threads, and
-    are simulated once more on the way back.
+    the tensors' type and lies on their device. There are no second derivatives, and no transformations of `torch.func`.
+    `torch.compile` leaves the function as it is. Trials of samples run in threads, and are simulated once more on the
+    way back.
 
     Examples
     --------
@@ -121,11 +138,25 @@ def spiking_function(
     namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
     function = NetworkFunction(network, output, parameters, duration, solver, stimulus, namespace)
 
+    # torch.compile would take NumPy's arrays in the simulation for tensors.
+    call = torch.compiler.disable(_call)
+
     def spiking(*tensors, samples=None):
-        for tensor in tensors:
-            if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
-                raise TypeError(f"The arguments are tensors of floating-point numbers; {tensor!r} was given.")
-        function.check_shapes([tuple(tensor.shape) for tensor in tensors])
-        return _Trial.apply(function, samples, *tensors)
+        return call(function, samples, tensors)
 
     return spiking
+
+
+def _call(function: NetworkFunction, samples, tensors) -> torch.Tensor:
+    for tensor in tensors:
+        _refuse_no_floats(tensor)
+    function.check_shapes([tuple(tensor.shape) for tensor in tensors])
+    try:
+        return _Trial.apply(function, samples, *tensors)
+    except RuntimeError as error:
+        if "functorch" not in str(error):
+            raise
+        raise NotImplementedError(
+            "A trial is not differentiated or repeated by torch.func: take backward() or torch.autograd.grad, and "
+            "samples for several trials."
+        ) from error

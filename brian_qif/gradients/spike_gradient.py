@@ -90,7 +90,9 @@ class SpikeGradient:
         if not hasattr(loss, "evaluate"):
             raise TypeError(f"A loss such as SpikeTimeLoss is needed; {loss!r} was given.")
         if not isinstance(parameters, (list, tuple)):
-            raise TypeError("parameters is a list of variables, for instance parameters=[synapses.w].")
+            raise TypeError(
+                f"parameters is a list of variables, for instance parameters=[synapses.w]; {parameters!r} was given."
+            )
         self.views = list(parameters)
         self.namespace = get_local_namespace(level=level + 1) if namespace is None else namespace
         self.trajectory: Trajectory | None = None

@@ -55,6 +55,7 @@ class NetworkReading:
         names = [node.name for node in self.plan.nodes]
         name = getattr(group, "name", group)
         if not isinstance(name, str) or name not in names:
+            name = group if name is None else name
             raise ValueError(f"'{name}' is not part of the network, which holds {', '.join(names) or 'nothing'}.")
         return names.index(name)
 

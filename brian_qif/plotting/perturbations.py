@@ -164,6 +164,11 @@ def draw_dose_response(loss, layers, unit, path, title=None):
         sizes, shift = _quartiles(table, "rms_shift")
         _band(panels[-1], sizes, shift, colour, name)
         panels[-1].set_ylabel("Root mean square shift of spikes (s)")
+    if not any(np.isfinite(line.get_ydata()).any() for panel in panels for line in panel.lines):
+        figure.clear()  # nothing by which axes with logarithms could be scaled
+        figure.text(0.5, 0.5, "Nothing changes, whatever the size.", ha="center")
+        figure.savefig(path)
+        return
     for panel in panels:
         panel.set_xscale("log")
         if panel.lines and any(np.any(np.nan_to_num(line.get_ydata()) > 0) for line in panel.lines):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from brian_qif.plan.network_plan import SourceNode
+from brian_qif.solvers.checks import given_spikes
 from brian_qif.solvers.reference_events import (
     ARRIVAL,
     RELEASE,
@@ -79,7 +80,7 @@ class ForwardSweep:
         self.averages = {k: np.zeros(self.plan.nodes[k].size) for k in request.averages}
         for k, node in enumerate(self.plan.nodes):
             if isinstance(node, SourceNode):
-                times, units = stimuli.get(k, (node.times, node.units))
+                times, units = given_spikes(node, *stimuli.get(k, (node.times, node.units)))
                 inside = (times >= self.plan.start) & (times <= self.end)
                 self.spikes[k] = SpikeList(list(times[inside]), list(units[inside]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -88,10 +89,25 @@ def read_checkpoint(path):
     ValueError
         If it is not a checkpoint.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        description = json.loads(str(arrays.pop(_DESCRIPTION)))
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"'{path}' is not a checkpoint of a training: {error}.") from error
+    with open(path, "rb") as file:
+        try:
+            arrays = _arrays(file)
+            description = json.loads(str(arrays.pop(_DESCRIPTION)))
+        except (KeyError, ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"'{path}' is not a checkpoint of a training: {error}.") from error
+    if not isinstance(description, dict):
+        raise ValueError(f"'{path}' is not a checkpoint of a training: its description is no object.")
     return arrays, description
+
+
+def _arrays(file):
+    """What an npz file holds; NumPy takes others for arrays or pickles, and believes what damaged ones say of sizes."""
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is no npz file, or was cut short")
+    with zipfile.ZipFile(file) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"its part '{damaged}' is damaged")
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as content:
+        return {name: content[name] for name in content.files}

@@ -7,14 +7,13 @@ import os
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 import h5py
 import numpy as np
 from brian2 import Quantity, second
 from numpy.typing import ArrayLike
 
-from brian_qif.arguments import MOST_NEURONS, plain_number, whole_number, whole_numbers
+from brian_qif.arguments import MOST_NEURONS, path_of, plain_number, whole_number, whole_numbers
 from brian_qif.gradients.batch import sorted_spikes
 from brian_qif.training.encoding import SpikeEncoding
 from brian_qif.training.safe_reading import look_through, unpacked
@@ -74,7 +73,7 @@ class SpikeDataset:
     Raises
     ------
     TypeError
-        If the encoding is none, or the memory no number.
+        If the file is no path, the encoding is none, or the memory no number.
     FileNotFoundError
         If there is no such file.
     ValueError
@@ -117,7 +116,7 @@ class SpikeDataset:
         labelled: bool = True,
         encoding: SpikeEncoding | None = None,
     ):
-        self.path = Path(file)
+        self.path = path_of(file, "'file'")
         n_units, n_classes = (
             None if number is None else whole_number(number, f"'{name}'", 1, MOST_NEURONS)
             for name, number in (("n_units", n_units), ("n_classes", n_classes))

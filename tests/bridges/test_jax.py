@@ -1,8 +1,11 @@
 """The bridge to JAX: its gradients by JAX's own check, its transformations, and what it refuses."""
 
+import re
+
 import numpy as np
 import pytest
-from brian2 import Network, SpikeGeneratorGroup, Synapses, ms
+from brian2 import Network, SpikeGeneratorGroup, Synapses, ms, mV
+from brian2.units import DimensionMismatchError
 
 from brian_qif import SpikeGradient, SpikeTimeLoss
 from brian_qif.models import QIFGroup
@@ -95,6 +98,29 @@ def test_large_arrays_go_through():
     assert slopes.shape == weights.shape and bool(jax.numpy.any(slopes < 0))
 
 
+def test_a_list_of_samples_may_change_before_the_way_back(small):
+    network, stimulus, neurons, synapses = small
+    function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms, stimulus=stimulus)
+    samples = [SpikeSample(np.array([1e-3]), np.array([0]), label=0)]
+    times, back = jax.vjp(lambda w: function(w, samples=samples), jax.numpy.array([12.0, 8.0]))
+    (expected,) = back(times)
+    samples.clear()
+    np.testing.assert_array_equal(back(times)[0], expected)
+
+
+def test_lists_and_quantities_are_arrays_too(small):
+    network, _, neurons, synapses = small
+    function = spiking_function(network, SpikeTimes(neurons), [synapses.w, neurons.tau_m], 40 * ms)
+    expected = function(jax.numpy.array([12.0, 8.0]), jax.numpy.array(20e-3))
+    np.testing.assert_array_equal(function([12.0, 8.0], 20 * ms), expected)
+    with pytest.raises(
+        DimensionMismatchError, match=r"neurons\.tau_m is given in its unit, or as numbers \(units are V"
+    ):
+        function([12.0, 8.0], 20 * mV)
+    with pytest.raises(DimensionMismatchError, match=r"synapses\.w is given in its unit, or as numbers \(units are V"):
+        function([12 * mV, 8 * mV], 0.02)
+
+
 def test_single_precision_arrays_stay_so(small):
     network, _, neurons, synapses = small
     function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms)
@@ -119,5 +145,60 @@ def test_wrong_arguments_are_refused(small):
         jax.jit(function)(jax.numpy.zeros(3))
     with pytest.raises(TypeError, match="arrays of floating-point numbers; int64 was given"):
         function(jax.numpy.array([1, 2]))
+    with pytest.raises(ValueError, match=r"synapses\.w was given values that are not finite"):
+        function(jax.numpy.array([1.0, np.nan]))
     with pytest.raises(Exception, match=r"synapses\.w was given values that are not finite"):
-        function(jax.numpy.array([1.0, np.nan])).block_until_ready()
+        jax.jit(function)(jax.numpy.array([1.0, np.nan])).block_until_ready()
+
+
+@pytest.mark.parametrize("given", [None, "x", {}, ["x", "y"], [[1.0], [1.0, 2.0]], np.array([None, 1.0])])
+def test_what_is_no_array_is_refused(small, given):
+    network, _, neurons, synapses = small
+    function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms)
+    expected = f"The arguments are arrays of floating-point numbers; {given!r} was given."
+    with pytest.raises(TypeError, match=re.escape(expected)):
+        function(given)
+
+
+@pytest.mark.parametrize(
+    "samples, error, message",
+    [
+        ([], ValueError, "At least one sample is needed; an empty list was given."),
+        (3, TypeError, "samples is a list of SpikeSample; 3 was given."),
+        (iter([1]), TypeError, "samples is a list of SpikeSample; <list_iterator"),
+        (
+            ["x"],
+            TypeError,
+            "A sample has its spikes in 'times' (seconds) and 'units', rows of one length, as a SpikeSam",
+        ),
+        ([([1e-3], [5])], ValueError, "'stimulus' has 1 neurons, so its units go from 0 to 0; one of them is 5."),
+        ([([np.nan], [0])], ValueError, "The spike times of 'stimulus' must be numbers in ascending order"),
+    ],
+)
+def test_wrong_samples_are_refused_before_jax_calls(small, samples, error, message):
+    """An error in the call back would be told by JAX, after pages of its own."""
+    network, stimulus, neurons, synapses = small
+    function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms, stimulus=stimulus)
+    if isinstance(samples, list):
+        samples = [SpikeSample(*map(np.array, one), label=0) if isinstance(one, tuple) else one for one in samples]
+
+    def call(weights):
+        return function(weights, samples=samples)
+
+    for run in (call, jax.jit(call)):
+        with pytest.raises(error, match=re.escape(message)):
+            run(jax.numpy.array([12.0, 8.0]))
+
+
+def test_spikes_of_samples_are_constants(small):
+    network, stimulus, neurons, synapses = small
+    function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms, stimulus=stimulus)
+
+    def of_times(times):
+        return function([12.0, 8.0], samples=[SpikeSample(times, np.array([0]), label=0)]).sum()
+
+    for transform in (jax.jit, jax.grad):
+        with pytest.raises(
+            TypeError, match="The spikes of samples are constants, NumPy arrays that JAX does not trace"
+        ):
+            transform(of_times)(jax.numpy.array([1e-3]))

@@ -40,6 +40,18 @@ class Parts:
         return self.function.forward_samples(self.values, [SpikeSample(**{**SAMPLE, **changed})])
 
 
+class Tensor:
+    """What PyTorch's tensors have, with which Brian2's objects and quantities are told from others."""
+
+    name = None
+
+    def dim(self):
+        return 0
+
+    def __repr__(self):
+        return "a tensor"
+
+
 @pytest.fixture(scope="module")
 def parts():
     return Parts()
@@ -153,7 +165,23 @@ def test_wrong_values_are_refused_in_words(parts, argument):
         ("function namespace", "x", TypeError, "The namespace is a dict of names in equations and their values, or"),
         ("SpikeTimes count", 2.5, ValueError, "count of SpikeTimes is a whole number, 1 to 2147483647; 2.5 was given."),
         ("SpikeTimes pseudospikes", "x", TypeError, "pseudospikes of SpikeTimes is True or False; 'x' was given."),
+        ("samples", [[1], [1, 2]], TypeError, "A sample has its spikes in 'times' (seconds) and 'units', rows of one"),
         ("samples", np.nan, TypeError, "samples is a list of SpikeSample; nan was given."),
+        *[
+            (
+                "times of a sample",
+                np.array(wrong),
+                TypeError,
+                "A sample has its spikes in 'times' (seconds) and 'units'",
+            )
+            for wrong in (["x"], [True], [1e-3j], [None])
+        ],
+        ("times of a sample", [[1e-3], [2e-3, 3e-3]], TypeError, "rows of one length, as a SpikeSample;"),
+        ("times of a sample", [1] * mA, TypeError, "rows of one length, as a SpikeSample;"),
+        ("units of a sample", np.array(["x"]), TypeError, "rows of one length, as a SpikeSample;"),
+        ("function parameters", "w", TypeError, "for instance parameters=[synapses.w]; 'w' was given."),
+        ("function stimulus", Tensor(), ValueError, "'a tensor' is not part of the network, which holds"),
+        ("function duration", Tensor(), TypeError, "is a time, for instance 40*ms; a tensor was given."),
         ("sample", "x", TypeError, "A sample has its spikes in 'times' (seconds) and 'units', rows of one length, as"),
         ("spike_table groups", "neurons", TypeError, "groups is a list of groups or their names; 'neurons' was given."),
         ("state_table trajectory", None, TypeError, "States are read from a Trajectory, as a solver gives it: Event"),
@@ -173,3 +201,8 @@ def test_the_words(parts, argument, value, error, message):
         ARGUMENTS[argument][0](parts, value)
     # The example's groups have numbered names.
     assert message in re.sub(r"'neurongroup\w*'", "'neurons'", str(refusal.value))
+
+
+def test_a_parameter_is_one_argument(parts):
+    with pytest.raises(ValueError, match=r"so none is given twice; \w+\.w, \w+\.v, \w+\.w were given\."):
+        parts.function_with(parameters=[parts.synapses.w, parts.neurons.v, parts.synapses.w])

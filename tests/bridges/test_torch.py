@@ -121,6 +121,82 @@ def test_the_network_stays_as_it_is():
     assert list(synapses.w[:]) == [0, 0] and float(network.t) == 0
 
 
+def test_what_is_changed_before_the_way_back_changes_no_slope():
+    network, stimulus, neurons, synapses = small()
+    function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms, stimulus=stimulus)
+    slopes = []
+    for changed in (False, True):
+        (weights,) = tensors([synapses.w[:]])
+        samples, given = [SpikeSample(np.array([1e-3]), np.array([0]), label=0)], weights * 1.0
+        times = function(given, samples=samples)
+        if changed:
+            with torch.no_grad():
+                given.zero_()
+                times *= 0
+            samples.clear()
+        times.backward(torch.ones_like(times))
+        slopes.append(weights.grad)
+    assert torch.equal(*slopes)
+
+
+@pytest.mark.parametrize("view", ["strided", "negated", "expanded"])
+def test_views_are_what_they_show(view):
+    network, _, neurons, synapses = small()
+    function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms)
+    weights = torch.tensor([[12.0, -12.0], [8.0, 12.0]], dtype=torch.double)
+    shown = {
+        "strided": lambda: weights[:, 0],
+        "negated": lambda: torch._neg_view(-weights[:, 0]),
+        "expanded": lambda: weights[0, 0].expand(2),
+    }[view]()
+    assert torch.equal(function(shown), function(torch.tensor(shown.tolist(), dtype=torch.double)))
+
+
+def test_compiled_models_leave_the_trial_alone():
+    network, _, neurons, synapses = small()
+    function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms)
+
+    def model(weights):
+        return torch.sum(1e3 * function(2 * weights))
+
+    slopes = []
+    for run in (model, torch.compile(model, backend="eager")):
+        (weights,) = tensors([[6.0, 4.0]])
+        run(weights).backward()
+        slopes.append(weights.grad)
+    assert torch.equal(*slopes)
+    given = torch.tensor([12.0, 8.0])
+    assert torch.equal(torch.compile(function, backend="eager")(given), function(given))
+
+
+@pytest.mark.parametrize("transform", ["grad", "vmap", "jvp", "jacrev"])
+def test_transformations_are_refused(transform):
+    network, _, neurons, synapses = small()
+    function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms)
+    weights = torch.tensor([12.0, 8.0])
+    given = {
+        "grad": lambda: torch.func.grad(lambda w: function(w).sum())(weights),
+        "vmap": lambda: torch.vmap(function)(weights[None]),
+        "jvp": lambda: torch.func.jvp(function, (weights,), (weights,)),
+        "jacrev": lambda: torch.func.jacrev(function)(weights),
+    }[transform]
+    with pytest.raises(
+        NotImplementedError, match=r"repeated by torch\.func: take backward\(\) or torch\.autograd\.grad"
+    ):
+        given()
+
+
+def test_forward_mode_is_refused():
+    network, _, neurons, synapses = small()
+    function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms)
+    weights = torch.tensor([12.0, 8.0])
+    with (
+        torch.autograd.forward_ad.dual_level(),
+        pytest.raises(NotImplementedError, match="A trial goes backwards alone"),
+    ):
+        function(torch.autograd.forward_ad.make_dual(weights, weights))
+
+
 def test_second_derivatives_are_refused():
     network, _, neurons, synapses = small()
     function = spiking_function(network, SpikeTimes(neurons), [synapses.w], 40 * ms)
@@ -138,6 +214,16 @@ def test_second_derivatives_are_refused():
         ([torch.tensor([1, 2])], TypeError, r"The arguments are tensors of floating-point numbers; tensor\(\[1, 2\]\)"),
         ([np.zeros(2)], TypeError, r"The arguments are tensors of floating-point numbers; array\(\[0\., 0\.\]\)"),
         ([torch.tensor([1.0, np.nan])], ValueError, r"synapses\.w was given values that are not finite\."),
+        ([torch.tensor([1.0, np.inf])], ValueError, r"synapses\.w was given values that are not finite\."),
+        ([torch.zeros(0)], ValueError, r"synapses\.w has shape \(2,\); shape \(0,\) was given\."),
+        ([[12.0, 8.0]], TypeError, r"The arguments are tensors of floating-point numbers; \[12\.0, 8\.0\] was given\."),
+        ([torch.ones(2) > 0], TypeError, r"tensors of floating-point numbers; tensor\(\[True, True\]\) was given\."),
+        ([torch.ones(2).to_sparse()], TypeError, r"The arguments are dense tensors that hold values; tensor\(indices="),
+        (
+            [torch.ones(2, device="meta")],
+            TypeError,
+            r"The arguments are dense tensors that hold values; tensor\(\.\.\., ",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(given, error, message):

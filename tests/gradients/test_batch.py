@@ -72,6 +72,22 @@ def test_bits_do_not_depend_on_the_number_of_threads(backend):
         assert all(np.array_equal(a, b) for a, b in zip(results[0].slopes, other.slopes, strict=True))
 
 
+@pytest.mark.parametrize(
+    "times, units, error, message",
+    [
+        ([0.01], [99], ValueError, "so its units go from 0 to .*; one of them is 99"),
+        ([np.nan], [0], ValueError, "must be numbers in ascending order"),
+        ([0.01], [0.5], TypeError, "must be integers; they are float64"),
+        (["x"], [0], TypeError, "A sample has its spikes in 'times'"),
+    ],
+)
+def test_spikes_that_the_stimulus_cannot_have_are_refused(backend, times, units, error, message):
+    stimulus, _, gradient = network("lif", backend)
+    wrong = Trial(np.array(times), np.array(units), 0)
+    with pytest.raises(error, match=message):
+        BatchGradient(gradient, stimulus, threads=1)([wrong], 100 * ms)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_is_done_meanwhile_is_done_once_and_by_who_calls(threads):
     stimulus, _, gradient = network("qif", "reference")

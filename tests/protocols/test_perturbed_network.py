@@ -180,6 +180,16 @@ def test_samples_and_states():
     assert network.is_circular("first")
 
 
+def test_spikes_of_a_sample_may_be_lists_in_any_order(backend):
+    network = chain("qif", backend, stimulus="stimulus", layer="stimulus")
+    ordered = network.run(SpikeSample(np.array([3e-3, 9e-3]), np.array([0, 0]), 0))
+    given = network.run(SpikeSample([9e-3, 3e-3], [0, 0], 0))
+    for name, (times, _) in ordered.trains.items():
+        np.testing.assert_array_equal(given.trains[name][0], times)
+    with pytest.raises(ValueError, match="'stimulus' has 1 neurons, so its units go from 0 to 0; one of them is 5."):
+        network.run(SpikeSample([3e-3], [5], 0))
+
+
 def test_what_is_not_there_is_refused():
     with pytest.raises(ValueError, match="There is no spiking layer 'third'; there are stimulus, first, second."):
         chain("lif", layer="third")

@@ -166,14 +166,25 @@ def test_wrong_values_are_refused_in_words(argument, tmp_path, monkeypatch):
         ("perturbed network times", [np.nan], ValueError, "States are read at a row of times in seconds, 0 to 0.04;"),
         ("perturb_network sizes", 1e-6, TypeError, "'sizes' is a list of numbers; 1e-06 was given."),
         ("perturb_network samples", [1], TypeError, "'samples' is a dict or None; [1] was given."),
+        ("perturb_network samples", {}, ValueError, "At least one sample is needed; an empty dict was given."),
+        ("perturb_network samples", {"x": SAMPLE}, TypeError, "'the number of a sample' has to be a whole number; 'x'"),
+        ("perturb_network sample", SpikeSample([1e-3], [9], 0), ValueError, "3 neurons, so its units go from 0 to 2;"),
+        ("perturb_network sample", SpikeSample([np.nan], [0], 0), ValueError, "must be numbers in ascending order"),
+        ("perturb_network sample", SpikeSample([1e-3], [0.5], 0), TypeError, "must be integers; they are float64."),
+        ("perturb_network sample", SpikeSample([1e-3], [0], "x"), TypeError, "'the label of sample 0' has to be"),
+        ("perturb_network about", {"x": {1}}, TypeError, "'about' holds what JSON can hold; {'x': {1}} was given"),
+        ("perturb_network elsewhere", ("x", 3), TypeError, "'elsewhere' is an address and a function, or"),
+        ("perturb_network elsewhere", (3, len), TypeError, "A scheduler is an address such as 'tcp://"),
         ("perturb_network distances", "spike", TypeError, "'distances' is a list of names; 'spike' was given."),
         ("perturb_network spike that is not there", 99, ValueError, "counted from 0; there is no spike 99."),
         ("workers", 0, ValueError, "'workers' has to be at least 1, or -1 for all cores, not 0."),
     ],
 )
-def test_the_words(argument, value, error, message):
+def test_the_words(argument, value, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=re.escape(message)):
         ARGUMENTS[argument][0](value)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("out", ["new/both", "new/both.xyz"])
