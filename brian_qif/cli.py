@@ -8,10 +8,18 @@ import sys
 from brian2.units.fundamentalunits import DimensionMismatchError
 
 from brian_qif._version import __version__
+from brian_qif.solvers.sweeps import UnboundedActivityError
 
 _INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
-# RuntimeError: a trial whose activity has no bound.
-_WRONG_INPUT = (ValueError, OSError, RuntimeError, ImportError, FloatingPointError, DimensionMismatchError)
+_WRONG_INPUT = (
+    ValueError,
+    OSError,
+    NotImplementedError,
+    ImportError,
+    FloatingPointError,
+    DimensionMismatchError,
+    UnboundedActivityError,
+)
 _GOING_ON = {
     "train": " The last whole epoch is kept; --resume goes on.",
     "reproduce": " What is finished is kept; the same command goes on.",

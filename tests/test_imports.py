@@ -33,7 +33,7 @@ PARTS = {
     "_shadow": (set(), set()),
     "_version": (set(), set()),
     "plotting": ({"plotting", "bridges", "solvers"}, {"brian2", "numpy", "matplotlib", "pandas"}),
-    "cli": ({"_version"}, {"brian2"}),
+    "cli": ({"_version", "solvers"}, {"brian2"}),
 }
 # Allowed inside functions, and for annotations, only: the type of a solver, the command's studies, the example's
 # models, what draws, and a device that few have.

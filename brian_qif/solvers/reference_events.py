@@ -12,7 +12,7 @@ from brian_qif.solvers.linear import LinearNeurons
 from brian_qif.solvers.numeric import NumericNeurons
 from brian_qif.solvers.quadratic import QuadraticNeurons, has_closed_form
 from brian_qif.solvers.quadratic_series import SeriesQuadraticNeurons
-from brian_qif.solvers.sweeps import Request
+from brian_qif.solvers.sweeps import Request, UnboundedActivityError
 
 BLOCK = 64
 MOST_EVENTS = 10_000_000
@@ -63,7 +63,9 @@ class ComponentHistory:
     def open_block(self, network: EventNetwork, states: dict[int, np.ndarray]) -> None:
         """Before every ``BLOCK``-th event, keep a copy of the states and rescale them in place."""
         if len(self.events) >= MOST_EVENTS:
-            raise RuntimeError(f"More than {MOST_EVENTS} events in one trial: the network's activity has no bound.")
+            raise UnboundedActivityError(
+                f"More than {MOST_EVENTS} events in one trial: the network's activity has no bound."
+            )
         if len(self.events) % BLOCK == 0:
             self.checkpoints.append({k: state.copy() for k, state in states.items()})
             for k, state in states.items():

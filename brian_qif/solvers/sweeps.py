@@ -217,9 +217,13 @@ class GrazingSpikeError(ArithmeticError):
     """
 
 
-def unbounded_activity(time: float) -> RuntimeError:
+class UnboundedActivityError(RuntimeError):
+    """A trial has more events than can be kept."""
+
+
+def unbounded_activity(time: float) -> UnboundedActivityError:
     """The error of a trial whose events cannot be counted, at a time in seconds."""
-    return RuntimeError(
+    return UnboundedActivityError(
         f"The trial has too many events to be kept at {time} s: the network's activity has no bound, or a current is "
         "so strong that every step is tiny."
     )
