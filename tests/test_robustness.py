@@ -201,6 +201,28 @@ def test_currents_without_bound_end_a_trial(group, backend):
         EventSolver(backend=backend).simulate(Network(stimulus, neurons, synapses), 40 * ms)
 
 
+@pytest.mark.parametrize(
+    "group, tau_m, tau_s, words",
+    [
+        (LIFGroup, -20, 10, "tau_m = -0.02 s; a time constant is positive and finite"),
+        (LIFGroup, 20, -10, "tau_s = -0.01 s; a time constant is positive and finite"),
+        (QIFGroup, -20, 10, "it runs to minus infinity and never spikes; a time constant is positive"),
+        (QIFGroup, 20, -10, "tau_s = -0.01 s; a time constant is positive and finite"),
+    ],
+)
+def test_time_constants_that_an_optimiser_made_negative_are_refused(group, tau_m, tau_s, words):
+    stimulus = SpikeGeneratorGroup(1, [0], [2] * ms)
+    neurons = group(1, tau_m=20 * ms, tau_s=10 * ms)
+    synapses = Synapses(stimulus, neurons, "w : 1", on_pre="I_post += w")
+    synapses.connect()
+    synapses.w = 6
+    network = Network(stimulus, neurons, synapses)
+    gradient = SpikeGradient(network, SpikeTimeLoss(neurons, 9 * ms), [neurons.tau_m, neurons.tau_s])
+    function, _ = gradient.flat(40 * ms)
+    with pytest.raises(ValueError, match=words):
+        function(np.array([tau_m, tau_s]) * 1e-3)
+
+
 @pytest.mark.parametrize("weight", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_named(weight, backend):
     built = Parts()

@@ -70,7 +70,8 @@ class NeuronReading:
         Raises
         ------
         ValueError
-            If a time constant is not positive, a neuron starts at its threshold, or a spike would never end.
+            If a time constant is not positive, a neuron starts at its threshold, or a spike would never come or never
+            end.
         """
         form = self.form
         value = {name: [evaluate(part, self.numbers) for part in parts] for name, parts in form.fields.items()}
@@ -80,6 +81,11 @@ class NeuronReading:
                 if len(bad):
                     raise ValueError(f"'{self.name}': {name} = {bad[0]} s; a time constant is positive and finite.")
         (offset,), (scale,) = value["v_offset"], value["v_scale"]
+        if form.kind == "qif" and form.threshold is None and not np.all(scale > 0):
+            raise ValueError(
+                f"'{self.name}': the square of its voltage lowers it, so it runs to minus infinity and never spikes; "
+                "a time constant is positive."
+            )
         event = {}
         if form.threshold is not None:
             event = {name: (value[name][0] - offset) / scale for name in ("threshold", "reset")}
