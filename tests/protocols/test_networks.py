@@ -7,7 +7,7 @@ from brian2 import ms, prefs, second
 from brian_qif import ClockSolver, EventSolver, SpikeGradient, check_gradient
 from brian_qif.protocols.networks import OUTPUTS, build_classifier
 from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer
-from brian_qif.protocols.recipes import Recipe
+from brian_qif.protocols.recipes import Recipe, with_steps
 from brian_qif.training.datasets import SpikeSample
 
 NAMES = ["input_synapses", "output_synapses", "recurrent_synapses", "input_synapses_2", "recurrent_synapses_2"]
@@ -53,6 +53,17 @@ def test_layers_and_their_parameters():
     assert classifier.deeper[0].synapses.source is classifier.hidden
     assert classifier.output_synapses.source is classifier.deeper[0].neurons
     assert len(classifier.deeper[0].recurrent_synapses) == 6
+
+
+def test_weights_onto_every_layer_have_step_sizes_and_lifts_of_their_own():
+    chosen = recipe(recurrent_learning_rate=1e-3, deeper_learning_rate=5e-3, lift=0.01, ceiling=9.0)
+    trainer = prepare_trainer("lif", (12, (4, 3), 3), 60 * ms, chosen, 0, 1, recurrent=True)
+    assert trainer.optimiser.learning_rate == [0.02, 0.05, 1e-3, 5e-3, 1e-3]
+    assert [floor.lift for floor in trainer.floors] == [0.01, 0.0025]
+    assert {floor.maximum for floor in trainer.floors} == {9.0}
+    doubled = with_steps(chosen, learning_rate=0.04)
+    rates = [getattr(doubled, f"{name}learning_rate") for name in ("", "readout_", "recurrent_", "deeper_")]
+    assert rates == pytest.approx([0.04, 0.1, 2e-3, 1e-2], rel=1e-12)
 
 
 @pytest.mark.parametrize("neuron", ["lif", "qif"])
