@@ -137,9 +137,9 @@ RECIPES = {
 _SUMMED_UP = {"output_mean": 2.0, "output_scale": 0.5, "readout_tau_m": 0.3, "readout_tau_s": 0.15}
 _SLOWER = {"learning_rate": 5e-3, "readout_learning_rate": 5e-3}
 _OF_OUTPUTS = {
-    ("maximum", "lif"): _SUMMED_UP | _SLOWER,
+    ("maximum", "lif"): _SUMMED_UP | _SLOWER | {"ceiling": 0.0},
     ("maximum", "qif"): _SUMMED_UP | _SLOWER,
-    ("first spike", "lif"): _SUMMED_UP | _SLOWER | {"weight_time": 0.03},
+    ("first spike", "lif"): _SUMMED_UP | _SLOWER | {"weight_time": 0.03, "ceiling": 0.0},
     ("first spike", "qif"): _SUMMED_UP | _SLOWER | {"weight_time": 0.03, "learning_rate": 1e-2},
 }
 
