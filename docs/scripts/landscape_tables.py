@@ -1,8 +1,8 @@
 """Copy the tables of a landscape study, rounded and without most of the single samples, to where a page reads them.
 
-python docs/scripts/landscape_tables.py STUDY_DIR docs/studies/landscapes [STUDY_OF_OTHER_SEEDS ...]
+python docs/scripts/landscape_tables.py STUDY_DIR docs/studies/landscapes [STUDY_OF_A_SEED ...]
 
-Of studies of networks trained from other seeds, and of this one, ``seeds.csv`` has the measures.
+Of further studies, of networks trained from several seeds, ``seeds.csv`` has the measures.
 """
 
 import json
@@ -30,7 +30,7 @@ def main(study, folder, *others):
     study, folder = Path(study), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if others:
-        rows = [row for one in (study, *others) for row in measures_of(one)]
+        rows = [row for one in others for row in measures_of(one)]
         pd.DataFrame(rows).to_csv(folder / "seeds.csv", index=False, float_format="%.4g")
     summary = json.loads((study / "summary.json").read_text("utf-8"))
     for own in summary["networks"].values():
