@@ -11,7 +11,7 @@ import pandas as pd
 from brian_qif.plotting.trainings import draw_comparison
 from brian_qif.protocols.checks import read_object, refuse_below
 from brian_qif.protocols.configuration import configured_recipe
-from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
+from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, refuse_other_classes
 from brian_qif.protocols.reproduction_report import SECTIONS, Findings, write_html
 from brian_qif.protocols.reproduction_studies import (
     landscape_section,
@@ -135,6 +135,7 @@ def reproduce(train=None, test=None, out=None, size="smoke", threads=None, repor
     chosen = size if isinstance(size, Size) else SIZES[size]
     train, test = chosen_files(train, test)
     with SpikeDataset(train) as training_set, SpikeDataset(test) as test_set:
+        refuse_other_classes(training_set, test_set)
         sources = {"train": training_set.source, "test": test_set.source}
         synthetic = training_set.synthetic or test_set.synthetic
     folder = writable_folder("results/reproduction" if out is None else out)

@@ -22,7 +22,7 @@ from brian_qif.protocols.landscape_subject import probe_of, read_subjects
 from brian_qif.protocols.loss_landscape import landscape
 from brian_qif.protocols.shd_training import train_on_recordings
 from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
-from tests.training.spike_files import write_pattern_file
+from tests.training.spike_files import write_pattern_file, write_spike_file
 
 SMALL = {"grid": 5, "samples": 4, "lines": 1, "line_extent": 0.8, "line_points": 11, "directions": 3, "cells": 4}
 SMALL["pairs"] = 2
@@ -268,6 +268,14 @@ def test_a_folder_without_its_network_and_one_that_diverged_are_refused(runs, tm
     write_checkpoint(broken / "checkpoint.npz", arrays, description)
     with pytest.raises(ValueError, match="has weights that are not finite: the training diverged"):
         landscape(broken, test=runs / "train.h5", out=tmp_path / "out")
+
+
+def test_labels_that_mean_something_else_are_refused(runs, tmp_path):
+    keys = (b"zero", b"two", b"one")
+    other = write_spike_file(tmp_path / "other.h5", [[0.01]] * 4, [[1]] * 4, [0, 1, 2, 0], keys=keys)
+    with pytest.raises(ValueError, match="other.h5' calls class 1 'two', but '.*lif' learned it as 'one'"):
+        landscape(runs / "lif", test=other, out=tmp_path / "out", threads=1, **SMALL)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_loss_that_is_not_finite_is_named(runs, tmp_path):

@@ -245,3 +245,11 @@ def test_validation_holds_out_whole_speakers(tmp_path):
     assert summary["settings"]["test_data"] is None
     with pytest.raises(ValueError, match="do not give 'test'"):
         train_on_recordings(train=train, test=train, out=tmp_path / "two", validate=0.3, **SMALL)
+
+
+def test_labels_that_mean_something_else_are_refused(files, tmp_path, capsys):
+    other = write_spike_file(tmp_path / "other.h5", [[0.1]], [[1]], [0], keys=(b"zero", b"two", b"one"))
+    assert main(command({**files, "test": other}, tmp_path / "out")) == 2
+    shown = capsys.readouterr().err
+    assert "other.h5' calls class 1 'two', but '" in shown and "train.h5' calls it 'one': their labels do not" in shown
+    assert not any((tmp_path / "out").iterdir())
