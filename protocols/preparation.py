@@ -9,6 +9,7 @@ from brian2 import ms, second
 
 from brian_qif.protocols.networks import SPIKING_OUTPUTS, layer_mark
 from brian_qif.protocols.trained_network import classifier_of
+from brian_qif.solvers.sweeps import UnboundedActivityError
 from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.encoding import EncodedAugmentation, SpikeEncoding
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
@@ -19,6 +20,8 @@ from brian_qif.training.trainer import Trainer
 
 # First spikes are wanted of every class, and few after them; counts tell classes apart from a few on.
 _OUTPUT_SPIKES = {"first spike": 1.5, "spike count": 5.0}
+# What a training raises that diverged: numbers are not finite any more, or spikes not to be counted.
+DIVERGED = (ArithmeticError, UnboundedActivityError)
 # Of the initial weights from one hidden layer to the next, in standard deviations; found by held-out samples.
 _DEEPER_MEAN = 0.3
 

@@ -247,6 +247,13 @@ def test_validation_holds_out_whole_speakers(tmp_path):
         train_on_recordings(train=train, test=train, out=tmp_path / "two", validate=0.3, **SMALL)
 
 
+def test_numbers_of_numpy_are_numbers(files, tmp_path):
+    given = {"hidden": np.array([4]), "seed": np.int64(0), "epochs": np.int32(1), "batch_size": np.int64(8)}
+    summary = train_on_recordings(out=tmp_path / "numpy", **files, **{**SMALL, **given})
+    plain = train_on_recordings(out=tmp_path / "plain", **files, **{**SMALL, "hidden": 4, "epochs": 1, "batch_size": 8})
+    assert summary["settings"] == plain["settings"] and summary["test_loss"] == plain["test_loss"]
+
+
 def test_labels_that_mean_something_else_are_refused(files, tmp_path, capsys):
     other = write_spike_file(tmp_path / "other.h5", [[0.1]], [[1]], [0], keys=(b"zero", b"two", b"one"))
     assert main(command({**files, "test": other}, tmp_path / "out")) == 2
