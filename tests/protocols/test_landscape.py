@@ -4,10 +4,12 @@ import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from brian_qif.protocols.landscape_findings import Plan
 from brian_qif.protocols.landscape_pieces import GRID, LINES, compared, positions
 from brian_qif.protocols.landscape_subject import probe_of, read_subjects
 from brian_qif.protocols.loss_landscape import landscape
+from brian_qif.protocols.reproduction_studies import landscape_section
 from brian_qif.protocols.shd_training import train_on_recordings
 from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
 from tests.training.spike_files import write_pattern_file, write_spike_file
@@ -276,6 +279,19 @@ def test_labels_that_mean_something_else_are_refused(runs, tmp_path):
     with pytest.raises(ValueError, match="other.h5' calls class 1 'two', but '.*lif' learned it as 'one'"):
         landscape(runs / "lif", test=other, out=tmp_path / "out", threads=1, **SMALL)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_network_that_is_silent_everywhere_is_drawn(runs, tmp_path):
+    arrays, description = read_checkpoint(runs / "lif" / "checkpoint.npz")
+    shutil.copytree(runs / "lif", tmp_path / "silent")
+    arrays["value_0"] *= 1e-6
+    write_checkpoint(tmp_path / "silent" / "checkpoint.npz", arrays, description)
+    numbers = {**SMALL, "grid": np.int64(3), "pairs": np.int32(2), "seed": np.int64(0), "lines": 0}
+    summary = landscape(tmp_path / "silent", None, runs / "train.h5", threads=1, **numbers)
+    assert summary["networks"]["LIF"]["lipschitz_p95"] == 0 and summary["settings"]["grid"] == 3
+    assert (tmp_path / "silent" / "landscape" / "report.html").exists()
+    section = landscape_section(SimpleNamespace(studies={"landscape": summary}, folder=tmp_path))
+    assert section.table["LIF"].tolist() == ["0", "0", *4 * [""]]
 
 
 def test_a_loss_that_is_not_finite_is_named(runs, tmp_path):
