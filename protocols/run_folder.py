@@ -6,8 +6,11 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from brian_qif.protocols.checks import read_object
@@ -131,6 +134,35 @@ def read_run(path):
         return summary, pd.read_csv(folder / "history.csv")
     except ValueError as error:
         raise ValueError(f"'{folder / 'history.csv'}' is damaged: {error}.") from error
+
+
+def digest_of(value):
+    """The SHA-256 of numbers, arrays, and what is made of them, whatever the names of groups are.
+
+    Parameters
+    ----------
+    value : dataclass, mapping, sequence, numpy.ndarray or anything whose representation says all
+        A field or an entry ``name`` takes no part: Brian2 names a group by how many there were before.
+    """
+    digest = hashlib.sha256()
+
+    def add(part):
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.shape} {part.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        elif is_dataclass(part):
+            add({field.name: getattr(part, field.name) for field in fields(part)})
+        elif isinstance(part, Mapping):
+            add([entry for name in sorted(part) if name != "name" for entry in (name, part[name])])
+        elif isinstance(part, (list, tuple)):
+            digest.update(f"{len(part)} parts".encode())
+            for one in part:
+                add(one)
+        else:
+            digest.update(repr(part).encode())
+
+    add(value)
+    return digest.hexdigest()
 
 
 def fingerprint(path):
