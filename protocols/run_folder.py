@@ -90,9 +90,18 @@ class RunFolder:
             advice = " Start again in another folder."
             refuse_other_settings(read_object(self.settings, advice), json.loads(text), self.path)
             return
-        descriptor = os.open(self.settings, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+        # A file of its own takes the name when it is whole: who is killed before leaves no settings that are cut short.
+        beside = self.path / f"settings.{os.getpid()}.part"
+        write_atomically(beside, f"{text}\n".encode())
+        try:
+            os.link(beside, self.settings)  # which fails where another run has the name already
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            with open(self.settings, "x", encoding="utf-8") as file:
+                file.write(f"{text}\n")
+        finally:
+            beside.unlink(missing_ok=True)
 
     def write_history(self, history):
         """Replace history.csv by the table."""
