@@ -126,7 +126,8 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
         "data": fingerprint(file),
         "synthetic": synthetic,
     }
-    elsewhere = None if scheduler is None else (scheduler, partial(network_of_run, str(Path(run).resolve()), layer))
+    place = str(Path(run).resolve()), layer, said_of_it["checkpoint"]
+    elsewhere = None if scheduler is None else (scheduler, partial(network_of_run, *place))
     return perturb_network(
         trained.network,
         trained.duration,
@@ -144,12 +145,12 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
 
 
 @lru_cache(maxsize=2)
-def network_of_run(run, layer):
-    """The network of a run, of which one layer can be perturbed; made once by each worker."""
-    trained = load_network(run)
-    return PerturbedNetwork(
-        trained.network, trained.duration, layer, trained.loss, trained.stimulus, times=_times(trained.duration)
-    )
+def network_of_run(run, layer, checkpoint):
+    """The network of a run with this fingerprint, of which a layer can be perturbed; made once by each worker."""
+    if fingerprint(Path(run) / "checkpoint.npz") != checkpoint:
+        raise ValueError(f"'{run}' is another run here than where the study was begun; all workers need the same.")
+    made = load_network(run)
+    return PerturbedNetwork(made.network, made.duration, layer, made.loss, made.stimulus, times=_times(made.duration))
 
 
 def _times(duration):
@@ -199,8 +200,7 @@ def perturb_network(
     threads : int
         Samples computed at a time; it changes no number.
     about : dict, optional
-        What else decides the outcome, to be kept among the settings; by default a digest of network and samples. A
-        study of which it was another is refused.
+        What else decides the outcome, to be kept among the settings; by default a digest of network and samples.
     elsewhere : tuple, optional
         The address of a Dask scheduler, and a function without arguments by which its workers make the same
         `PerturbedNetwork`, with the default solver.

@@ -206,13 +206,20 @@ def train_once(train, neuron, recipe, multiple, seed, settings):
         Of the step sizes.
     seed : int
     settings : dict
-        Those of the study: ``inputs``, ``hidden``, ``epochs``, ``samples``.
+        Those of the study: ``data``, ``inputs``, ``hidden``, ``epochs``, ``samples``.
 
     Returns
     -------
     dict
         ``run``: what came of it; ``history``: a row per epoch that came to its end.
+
+    Raises
+    ------
+    ValueError
+        If this machine has another file under that name.
     """
+    if fingerprint(train) != settings["data"]:
+        raise ValueError(f"'{train}' is another file here than where the study was begun; all workers need the same.")
     recipe = configured_recipe(recipe, neuron)
     recipe = replace(recipe, **scaled_steps(recipe, multiple))
     encoding = encoding_of(recipe, settings["inputs"])

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from brian_qif.cli import main
-from brian_qif.protocols.training_stability import measure_stability, shares
+from brian_qif.protocols.training_stability import measure_stability, shares, train_once
 from brian_qif.solvers.sweeps import UnboundedActivityError
 from tests.training.spike_files import write_pattern_file
 
@@ -93,6 +93,12 @@ def test_activity_without_bound_is_a_divergence(file, tmp_path):
     numbers = {**SMALL, "seeds": 1, "multiples": (1e12,), "neurons": ("lif",)}
     (found,) = measure_stability(file, tmp_path, plain=True, **numbers)["found"]["models"]
     assert (found["diverged"], found["not_finite"]) == (1, 1)
+
+
+def test_a_worker_that_has_another_file_says_so(file, study):
+    settings = study[1]["settings"]
+    with pytest.raises(ValueError, match="train.h5' is another file here than where the study was begun"):
+        train_once(str(file), "lif", settings["recipes"]["lif"], 1.0, 0, {**settings, "data": "0" * 64})
 
 
 def test_multiples_are_plain_numbers_each_once(file, tmp_path):
