@@ -187,12 +187,12 @@ def dot(slopes, direction) -> float:
     return sum(float(np.sum(slope * part)) for slope, part in zip(slopes, direction, strict=True))
 
 
-_PROBES: dict[tuple[str, str], Probe] = {}  # of this process, the last ones that were used
+_PROBES: dict[tuple, Probe] = {}  # of this process, the last ones that were used
 
 
 def probe_of(subject: Subject, dtype="float64") -> Probe:
     """A probe of this process for a subject, made once."""
-    key = subject.key, dtype
+    key = subject.key, dtype, tuple(sample.label for sample in subject.samples)
     if key not in _PROBES:
         while len(_PROBES) >= 4:
             _PROBES.pop(next(iter(_PROBES)))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -271,6 +272,13 @@ def test_a_folder_without_its_network_and_one_that_diverged_are_refused(runs, tm
     write_checkpoint(broken / "checkpoint.npz", arrays, description)
     with pytest.raises(ValueError, match="has weights that are not finite: the training diverged"):
         landscape(broken, test=runs / "train.h5", out=tmp_path / "out")
+
+
+def test_the_same_spikes_with_other_labels_have_another_loss(runs):
+    subject = subjects_of(runs)[0]
+    turned = [replace(sample, label=(sample.label + 1) % 3) for sample in subject.samples]
+    losses = [probe_of(own).at().trial(0).loss for own in (subject, replace(subject, samples=turned))]
+    assert losses[0] != losses[1]
 
 
 def test_labels_that_mean_something_else_are_refused(runs, tmp_path):
