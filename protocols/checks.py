@@ -55,6 +55,11 @@ def refuse_below(least, name, value, optional=False):
         raise ValueError(f"'{name}' has to be at least {least}, not {value}.")
 
 
+def plain_numbers(*numbers):
+    """Whole numbers, NumPy's among them, as JSON keeps them; None stays."""
+    return [None if number is None else operator.index(number) for number in numbers]
+
+
 def refuse_unless_finite(subject, value):
     """Refuse what is no finite number without a unit.
 

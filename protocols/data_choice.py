@@ -65,10 +65,36 @@ def opened(train, test, inputs, validate=None, seed=0, encoding=None):
     Yields
     ------
     training, test : SpikeDataset
+
+    Raises
+    ------
+    ValueError
+        If a file is wrong, or labels of the test file mean something else.
     """
     with SpikeDataset(train, n_units=inputs, encoding=encoding) as whole:
         if validate is not None:
             yield whole.split(validate, seed=seed)
             return
         with SpikeDataset(test, n_units=inputs, n_classes=whole.n_classes, encoding=encoding) as test_set:
+            refuse_other_classes(whole, test_set)
             yield whole, test_set
+
+
+def refuse_other_classes(training, test):
+    """Refuse two data sets of which one calls a class by another name than the other.
+
+    Parameters
+    ----------
+    training, test : SpikeDataset
+
+    Raises
+    ------
+    ValueError
+        If their labels do not mean the same.
+    """
+    for k, (one, other) in enumerate(zip(training.class_names, test.class_names, strict=False)):
+        if one != other:
+            raise ValueError(
+                f"'{test.path}' calls class {k} '{other}', but '{training.path}' calls it '{one}': their labels do not"
+                " mean the same."
+            )

@@ -29,7 +29,8 @@ def spikes_from_audio(files, out, labels, channels=700, seed=0, source=None, rep
     labels : str or os.PathLike
         A table (CSV) with the columns ``file`` and ``label`` and, if known, ``speaker``. ``file`` is a path as given in
         ``files``, or its last part alone where that is unambiguous. Labels are names of classes, or their numbers from
-        0 on; speakers are numbers or names.
+        0 on; speakers are numbers or names. Names are numbered in the order of the whole table: files that are made
+        from parts of the same one, for training and test, have the same classes and speakers.
     channels : int
         The number of channels of the auditory chain.
     seed : int
@@ -63,9 +64,11 @@ def spikes_from_audio(files, out, labels, channels=700, seed=0, source=None, rep
         raise ValueError("There is no recording to turn into spikes.")
     if Path(out).exists():
         raise FileExistsError(f"There is a file '{out}' already; choose another name.")
-    rows = _rows_of(files, _read_table(labels), labels)
-    classes, numbers = _numbered([row["label"] for row in rows])
-    names, speakers = _numbered([row["speaker"] for row in rows])
+    table = _read_table(labels)
+    rows = _rows_of(files, table, labels)
+    classes, class_of = _numbered([row["label"] for row in table])
+    names, speaker_of = _numbered([row["speaker"] for row in table])
+    numbers, speakers = [class_of[row["label"]] for row in rows], [speaker_of[row["speaker"]] for row in rows]
     attributes = {"version": __version__, "seed": seed, "speakers": ", ".join(names)}
     samples = _samples(files, numbers, speakers, channels, seed, Progress(report))
     return write_spike_file(
@@ -106,14 +109,15 @@ def _rows_of(files, rows, path):
 
 
 def _numbered(texts):
-    """Names and numbers: texts that are numbers stand for themselves, others are numbered as they come."""
+    """Names, and the number of each text: numbers stand for themselves, others are numbered as they come."""
     if all(text.isdecimal() for text in texts):
-        numbers = [int(text) for text in texts]
-        if max(numbers) > np.iinfo(np.uint16).max:
-            raise ValueError(f"Labels and speakers are numbers below 65536, not {max(numbers)}.")
-        return [str(number) for number in range(max(numbers) + 1)], numbers
+        numbers = {text: int(text) for text in texts}
+        largest = max(numbers.values())
+        if largest > np.iinfo(np.uint16).max:
+            raise ValueError(f"Labels and speakers are numbers below 65536, not {largest}.")
+        return [str(number) for number in range(largest + 1)], numbers
     names = list(dict.fromkeys(texts))
-    return names, [names.index(text) for text in texts]
+    return names, {name: number for number, name in enumerate(names)}
 
 
 def _samples(files, labels, speakers, channels, seed, progress):

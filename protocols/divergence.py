@@ -50,17 +50,22 @@ def course(distances, times, time_scale):
     Returns
     -------
     dict
-        ``distance_start`` and ``distance_end``, the largest in the first and in the last three time scales;
-        ``diverged``, whether the end is more than ten times the start, or above `APART`; ``reconverged``, whether it
-        is less than a tenth; both None where nothing differs or the time is too short. ``growth_rate`` (1/s) with its
+        ``distance_start`` and ``distance_end``, the largest in the first and in the last three time scales, the first
+        ones counted from the first difference where it comes later than these; ``diverged``, whether the end is more
+        than ten times the start, or above `APART`; ``reconverged``, whether it is less than a tenth; both None where
+        nothing differs or the time is too short. ``growth_rate`` (1/s) with its
         window, ``rate_from`` and ``rate_to`` (s), NaN where fewer than five distances lie in it: from one time scale
         after the perturbation on, as long as the distance is above rounding and below 0.01.
     """
     found = {"distance_start": np.nan, "distance_end": np.nan, "diverged": None, "reconverged": None}
     found |= {"growth_rate": np.nan, "rate_from": np.nan, "rate_to": np.nan}
-    if not len(times) or times[-1] < 2 * _ENDS * time_scale:
+    begin, differing = 0.0, np.flatnonzero(distances)
+    if len(differing) and times[differing[0]] > _ENDS * time_scale:
+        # A layer that hears of the perturbation late differs by nothing until then, and no growth is told from nothing.
+        begin = times[differing[0]]
+    if not len(times) or times[-1] < begin + 2 * _ENDS * time_scale:
         return found
-    start = float(distances[times <= _ENDS * time_scale].max())
+    start = float(distances[times <= begin + _ENDS * time_scale].max())
     end = float(distances[times >= times[-1] - _ENDS * time_scale].max())
     found |= {"distance_start": start, "distance_end": end}
     if start == end == 0:

@@ -17,9 +17,16 @@ from brian_qif.protocols.directions import random_direction
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.trained_network import classifier_of
-from brian_qif.protocols.trained_run import learned_values, read_settings, recipe_in
+from brian_qif.protocols.trained_run import (
+    learned_names,
+    learned_values,
+    read_settings,
+    recipe_in,
+    refuse_other_inputs,
+    refuse_other_names,
+)
 from brian_qif.solvers.sweeps import GrazingSpikeError, Record
-from brian_qif.training.datasets import SpikeDataset, SpikeSample, said_units
+from brian_qif.training.datasets import SpikeDataset, SpikeSample
 
 _DRAWN = 5  # with the seed, what the choice of samples is drawn from
 
@@ -180,12 +187,12 @@ def dot(slopes, direction) -> float:
     return sum(float(np.sum(slope * part)) for slope, part in zip(slopes, direction, strict=True))
 
 
-_PROBES: dict[tuple[str, str], Probe] = {}  # of this process, the last ones that were used
+_PROBES: dict[tuple, Probe] = {}  # of this process, the last ones that were used
 
 
 def probe_of(subject: Subject, dtype="float64") -> Probe:
     """A probe of this process for a subject, made once."""
-    key = subject.key, dtype
+    key = subject.key, dtype, tuple(sample.label for sample in subject.samples)
     if key not in _PROBES:
         while len(_PROBES) >= 4:
             _PROBES.pop(next(iter(_PROBES)))
@@ -220,20 +227,20 @@ def read_subjects(runs, test=None, samples=64, pick=None, seed=0, normalise="neu
     OSError
         If a folder or the file is missing.
     ValueError
-        If a run is damaged or diverged, runs do not match each other or the file, or there are too few samples.
+        If a run is damaged or diverged, runs do not match each other or the file, labels of the file mean something
+        else, or there are too few samples.
     """
     all_settings = [read_settings(run) for run in runs]
     _refuse_other_shapes(runs, all_settings)
     file = _file(test, runs[0], all_settings[0])
     inputs, classes = all_settings[0]["inputs"], all_settings[0]["classes"]
-    said = said_units(file)
-    if said is not None and said != inputs:
-        raise ValueError(f"'{file}' has {said} input neurons, but the network of '{runs[0]}' has {inputs}.")
+    refuse_other_inputs(file, inputs, runs[0])
     subjects = []
     for run, settings, label in zip(runs, all_settings, _labels(all_settings), strict=True):
         values, duration = _trained(run)
         encoding = encoding_of(recipe_in(settings), inputs)
         with SpikeDataset(file, n_units=inputs, n_classes=classes, encoding=encoding) as dataset:
+            refuse_other_names(dataset, learned_names(run)[1], run)
             numbers = _chosen(len(dataset), samples, pick, seed, file)
             chosen = [dataset[k] for k in numbers]
             description = {"file": Path(file).name, "source": dataset.source, "synthetic": dataset.synthetic}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -136,6 +138,9 @@ def landscape(
         refuse_unless_positive(f"'{name}' has", reach)
     plan = Plan(grid, float(extent), lines, float(line_extent), line_points, directions, cells, pairs, dtype)
     _check(plan, normalise, threads, seed)
+    whole = ("grid", "lines", "line_points", "directions", "cells", "pairs")
+    plan = replace(plan, **{name: operator.index(getattr(plan, name)) for name in whole})
+    seed = operator.index(seed)
     runs = [run] if other is None else [run, other]
     subjects, data = read_subjects(runs, test, samples, pick, seed, normalise)
     settings = {

@@ -21,6 +21,7 @@ from brian_qif.protocols.perturbed_network import ROUNDING
 from brian_qif.protocols.spike_differences import match_spikes, ranks
 from brian_qif.protocols.spike_distances import distances_over_time
 from brian_qif.protocols.study_report import Section, versions_of, write_page
+from brian_qif.training.checkpoints import write_atomically
 
 _UNITS = {"shift": "s", "weight": "root mean squares of the weights"}
 _SAID = {
@@ -73,7 +74,7 @@ def draw_all(folder, network, example, plan, tables, measures, summary):
     drawn(f"{caption}: spikes before and after.", "raster.png", draw_changed_raster, layers, mark, network.duration)
     if behind:
         order = pd.concat([_ranks(name, base, largest, plan) for name in behind], ignore_index=True)
-        order.to_csv(folder / "rank_order.csv", index=False)
+        write_atomically(folder / "rank_order.csv", order.to_csv(index=False).encode())
         drawn(f"{caption}: the order of the spikes.", "rank_order.png", draw_rank_order, order)
     courses = tables["courses"][~(tables["courses"]["size"] == 0)]
     caption = (
@@ -93,7 +94,7 @@ def draw_all(folder, network, example, plan, tables, measures, summary):
         drawn("What becomes of the spikes of each layer.", "layers.png", draw_layer_counts, counted)
     if measures and behind:
         table = _example_distances(network, behind, base, trials, plan, measures)
-        table.to_csv(folder / "spike_distances.csv", index=False)
+        write_atomically(folder / "spike_distances.csv", table.to_csv(index=False).encode())
         caption = f"Sample {number}: spike-train distances, window by window."
         drawn(caption, "spike_distances.png", draw_spike_distances, table)
     return pictures

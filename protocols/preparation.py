@@ -9,6 +9,7 @@ from brian2 import ms, second
 
 from brian_qif.protocols.networks import SPIKING_OUTPUTS, layer_mark
 from brian_qif.protocols.trained_network import classifier_of
+from brian_qif.solvers.sweeps import UnboundedActivityError
 from brian_qif.training.augmentation import SpikeAugmentation
 from brian_qif.training.encoding import EncodedAugmentation, SpikeEncoding
 from brian_qif.training.initialisation import draw_weights, scale_to_activity
@@ -19,6 +20,9 @@ from brian_qif.training.trainer import Trainer
 
 # First spikes are wanted of every class, and few after them; counts tell classes apart from a few on.
 _OUTPUT_SPIKES = {"first spike": 1.5, "spike count": 5.0}
+_WEIGHTS = ("input", "deeper", "recurrent", "readout")  # of the roles of parameters
+# What a training raises that diverged: numbers are not finite any more, or spikes not to be counted.
+DIVERGED = (ArithmeticError, UnboundedActivityError)
 # Of the initial weights from one hidden layer to the next, in standard deviations; found by held-out samples.
 _DEEPER_MEAN = 0.3
 
@@ -78,6 +82,8 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         "hidden time constant": (recipe.hidden_time_constant_rate * second, None, (1 * ms, None)),
     }
     rates, clips, bounds = map(list, zip(*[steps[role] for role in classifier.roles], strict=True))
+    # Delays and time constants have no reason to become zero.
+    decays = [recipe.weight_decay if role in _WEIGHTS else 0.0 for role in classifier.roles]
     levels = {"minimum": recipe.floor, "maximum": recipe.ceiling or math.inf}
     deeper = recipe.lift * recipe.deeper_learning_rate / recipe.learning_rate
     lifts = [(classifier.input_synapses, recipe.lift), *[(layer.synapses, deeper) for layer in classifier.deeper]]
@@ -90,7 +96,7 @@ def prepare_trainer(neuron, sizes, duration, recipe, seed=0, threads=None, recur
         classifier.stimulus,
         duration,
         solver=solver,
-        optimiser=Adam(learning_rate=rates, weight_decay=recipe.weight_decay, bounds=bounds),
+        optimiser=Adam(learning_rate=rates, weight_decay=decays if len(set(decays)) > 1 else decays[0], bounds=bounds),
         batch_size=recipe.batch_size,
         seed=seed,
         threads=threads,

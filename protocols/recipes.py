@@ -63,6 +63,14 @@ class Recipe:
         neurons have their closed form.
     surrogate, surrogate_slope : str, float
         See `ClockSolver`; no text for the slopes of spike times.
+
+    Examples
+    --------
+    >>> from brian_qif.protocols.recipes import RECIPES, Recipe
+    >>> RECIPES["lif"].ceiling, RECIPES["qif"].ceiling
+    (15.0, 0.0)
+    >>> Recipe(tau_m=0.02, learning_rate=1e-2, readout_learning_rate=5e-2, clip=10.0).batch_size
+    16
     """
 
     tau_m: float

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from brian_qif.plotting.trainings import draw_comparison
-from brian_qif.protocols.checks import read_object, refuse_below
+from brian_qif.protocols.checks import plain_numbers, read_object, refuse_below
 from brian_qif.protocols.configuration import configured_recipe
-from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
+from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, refuse_other_classes
+from brian_qif.protocols.preparation import DIVERGED
 from brian_qif.protocols.reproduction_report import SECTIONS, Findings, write_html
 from brian_qif.protocols.reproduction_studies import (
     landscape_section,
@@ -75,6 +76,7 @@ class Size:
     def __post_init__(self):
         for name, value in vars(self).items():
             refuse_below({"grid": 3, "lines": 0}.get(name, 1), name, value)
+            object.__setattr__(self, name, *plain_numbers(value))
         if self.grid % 2 == 0:
             raise ValueError(f"'grid' has to be odd, so that the network itself is a point, not {self.grid}.")
 
@@ -135,6 +137,7 @@ def reproduce(train=None, test=None, out=None, size="smoke", threads=None, repor
     chosen = size if isinstance(size, Size) else SIZES[size]
     train, test = chosen_files(train, test)
     with SpikeDataset(train) as training_set, SpikeDataset(test) as test_set:
+        refuse_other_classes(training_set, test_set)
         sources = {"train": training_set.source, "test": test_set.source}
         synthetic = training_set.synthetic or test_set.synthetic
     folder = writable_folder("results/reproduction" if out is None else out)
@@ -205,7 +208,7 @@ def _final_run(folder, neuron, seed, size, config, files, threads, report):
                 resume=(place / "settings.json").exists(),
                 report=report,
             )
-        except ArithmeticError as error:
+        except DIVERGED as error:
             said = {"diverged": True, "reason": str(error)}
             write_atomically(diverged, (json.dumps(said, indent=2) + "\n").encode())
             return {**row, **said}

@@ -74,7 +74,7 @@ def results_section(findings):
     diverged = {name: f"{share:.0%}" for name, share in DIVERGED.items()}
     variances = {}
     if landscape is not None:
-        variances = {name.lower(): own["gradient_variance"] for name, own in landscape["networks"].items()}
+        variances = {name.lower(): own.get("gradient_variance") for name, own in landscape["networks"].items()}
     rows = [
         ("test accuracy", {name: _spread(own, "accuracy") for name, own in found.items()}, PUBLISHED),
         ("best test accuracy of a training", _best(findings.runs), {}),
@@ -115,7 +115,7 @@ def _shares(found, name):
 
 def _over_qif(variances):
     """Ratios to QIF's, where both are known and QIF's is not zero."""
-    if not variances.get("qif") or "lif" not in variances:
+    if not variances.get("qif") or variances.get("lif") is None:
         return {}
     return {neuron: f"{variance / variances['qif']:.2f}" for neuron, variance in variances.items()}
 

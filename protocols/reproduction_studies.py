@@ -86,7 +86,7 @@ def landscape_section(findings):
     if found is None:
         return Section("Loss landscapes", ["Of one model no run came to its end, so there is nothing to compare."])
     rows = [
-        {"measure": text, **{label: f"{own[name]:.3g}" for label, own in found["networks"].items()}}
+        {"measure": text, **{label: _short(own.get(name)) for label, own in found["networks"].items()}}
         for name, text in _MEASURES.items()
     ]
     texts = found["statements"]
@@ -98,6 +98,11 @@ def landscape_section(findings):
         )
     ]
     return Section("Loss landscapes", texts, pd.DataFrame(rows), pictures)
+
+
+def _short(value):
+    """Three digits; nothing of what was not measured."""
+    return "" if value is None else f"{value:.3g}"
 
 
 def perturbation_section(findings):

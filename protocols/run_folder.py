@@ -6,8 +6,11 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from brian_qif.protocols.checks import read_object
@@ -87,9 +90,18 @@ class RunFolder:
             advice = " Start again in another folder."
             refuse_other_settings(read_object(self.settings, advice), json.loads(text), self.path)
             return
-        descriptor = os.open(self.settings, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+        # A file of its own takes the name when it is whole: who is killed before leaves no settings that are cut short.
+        beside = self.path / f"settings.{os.getpid()}.part"
+        write_atomically(beside, f"{text}\n".encode())
+        try:
+            os.link(beside, self.settings)  # which fails where another run has the name already
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            with open(self.settings, "x", encoding="utf-8") as file:
+                file.write(f"{text}\n")
+        finally:
+            beside.unlink(missing_ok=True)
 
     def write_history(self, history):
         """Replace history.csv by the table."""
@@ -131,6 +143,35 @@ def read_run(path):
         return summary, pd.read_csv(folder / "history.csv")
     except ValueError as error:
         raise ValueError(f"'{folder / 'history.csv'}' is damaged: {error}.") from error
+
+
+def digest_of(value):
+    """The SHA-256 of numbers, arrays, and what is made of them, whatever the names of groups are.
+
+    Parameters
+    ----------
+    value : dataclass, mapping, sequence, numpy.ndarray or anything whose representation says all
+        A field or an entry ``name`` takes no part: Brian2 names a group by how many there were before.
+    """
+    digest = hashlib.sha256()
+
+    def add(part):
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.shape} {part.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        elif is_dataclass(part):
+            add({field.name: getattr(part, field.name) for field in fields(part)})
+        elif isinstance(part, Mapping):
+            add([entry for name in sorted(part) if name != "name" for entry in (name, part[name])])
+        elif isinstance(part, (list, tuple)):
+            digest.update(f"{len(part)} parts".encode())
+            for one in part:
+                add(one)
+        else:
+            digest.update(repr(part).encode())
+
+    add(value)
+    return digest.hexdigest()
 
 
 def fingerprint(path):

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from brian2 import ms
 
-from brian_qif.protocols.checks import folder_for_output, refuse_below
+from brian_qif.protocols.checks import folder_for_output, plain_numbers, refuse_below
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files
 from brian_qif.protocols.networks import NEURONS
-from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
+from brian_qif.protocols.preparation import DIVERGED, encoding_of, initialise, prepare_trainer, trial_duration
 from brian_qif.protocols.recipes import recipe_of
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.search_space import search_space, searched_recipe, start_of
@@ -48,7 +48,8 @@ def search_settings(
     """Search with Optuna; several workers share the trials of one study when they are started with the same storage.
 
     The test file takes no part: a share of the training file is held out, and its accuracy after the last epoch is
-    what is maximised. A training that comes to numbers that are not finite counts as an accuracy of 0.
+    what is maximised. A training that comes to numbers that are not finite, or to activity without bound, counts as an
+    accuracy of 0.
 
     Parameters
     ----------
@@ -112,6 +113,7 @@ def search_settings(
     if surrogate and solver != "clock":
         raise ValueError("The event-driven solver is exact and has no surrogate; take the solver 'clock' for one.")
     refuse_below(0, "seed", seed)
+    hidden, epochs, inputs, seed = plain_numbers(hidden, epochs, inputs, seed)
     solver_of(recipe_of(neuron), solver, device, dt)
     search_study, search_report = _optuna_parts()
     train, _ = chosen_files(train, validate=validate)
@@ -208,7 +210,7 @@ class _Judge:
             return _failed(trial, "no initial activity", error)
         try:
             trainer.train(training.as_recorded(), self.epochs, after_epoch=watch)
-        except ArithmeticError as error:
+        except DIVERGED as error:
             return _failed(trial, "diverged", error)
         return notes["validation_accuracy"]
 

@@ -11,7 +11,7 @@ from brian2 import ms, second
 from brian_qif import ClockSolver, EventSolver
 from brian_qif.arguments import check_dimensions
 from brian_qif.plotting.trainings import draw_curves
-from brian_qif.protocols.checks import refuse_below
+from brian_qif.protocols.checks import plain_numbers, refuse_below
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC, chosen_files, opened
 from brian_qif.protocols.networks import NEURONS, OUTPUTS
@@ -127,6 +127,8 @@ def train_on_recordings(
     for name, value in [*numbers.items(), *[("hidden", size) for size in layers]]:
         refuse_below(1, name, value, optional=name in ("inputs", "batch_size", "threads"))
     refuse_below(0, "seed", seed)
+    layers = plain_numbers(*layers)
+    epochs, inputs, batch_size, seed = plain_numbers(epochs, inputs, batch_size, seed)
     configured_recipe(config, neuron, batch_size, learning_rate, output=output)
     train, test = chosen_files(train, test, validate)
     folder = RunFolder(f"results/{neuron}" if out is None else out, resume)

@@ -26,7 +26,7 @@ from brian_qif.protocols.perturbation_report import draw_all, write_report
 from brian_qif.protocols.perturbation_summary import summarise
 from brian_qif.protocols.perturbed_network import KINDS, PerturbedNetwork, refuse_unknown_kind
 from brian_qif.protocols.preparation import encoding_of
-from brian_qif.protocols.run_folder import fingerprint
+from brian_qif.protocols.run_folder import digest_of, fingerprint
 from brian_qif.protocols.spike_distances import MEASURES, require_libraries
 from brian_qif.protocols.trained_network import load_network
 from brian_qif.protocols.trained_run import (
@@ -126,7 +126,8 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
         "data": fingerprint(file),
         "synthetic": synthetic,
     }
-    elsewhere = None if scheduler is None else (scheduler, partial(network_of_run, str(Path(run).resolve()), layer))
+    place = str(Path(run).resolve()), layer, said_of_it["checkpoint"]
+    elsewhere = None if scheduler is None else (scheduler, partial(network_of_run, *place))
     return perturb_network(
         trained.network,
         trained.duration,
@@ -144,12 +145,12 @@ def perturb(run, file=None, out=None, kind="shift", layer="stimulus", samples=10
 
 
 @lru_cache(maxsize=2)
-def network_of_run(run, layer):
-    """The network of a run, of which one layer can be perturbed; made once by each worker."""
-    trained = load_network(run)
-    return PerturbedNetwork(
-        trained.network, trained.duration, layer, trained.loss, trained.stimulus, times=_times(trained.duration)
-    )
+def network_of_run(run, layer, checkpoint):
+    """The network of a run with this fingerprint, of which a layer can be perturbed; made once by each worker."""
+    if fingerprint(Path(run) / "checkpoint.npz") != checkpoint:
+        raise ValueError(f"'{run}' is another run here than where the study was begun; all workers need the same.")
+    made = load_network(run)
+    return PerturbedNetwork(made.network, made.duration, layer, made.loss, made.stimulus, times=_times(made.duration))
 
 
 def _times(duration):
@@ -199,7 +200,7 @@ def perturb_network(
     threads : int
         Samples computed at a time; it changes no number.
     about : dict, optional
-        What else decides the outcome, to be kept among the settings.
+        What else decides the outcome, to be kept among the settings; by default a digest of network and samples.
     elsewhere : tuple, optional
         The address of a Dask scheduler, and a function without arguments by which its workers make the same
         `PerturbedNetwork`, with the default solver.
@@ -237,8 +238,7 @@ def perturb_network(
     _require_table(table)
     Progress(report)
     out = folder_for_output(out)
-    samples = {0: None} if samples is None else samples
-    samples = _checked_samples(samples)
+    samples = _checked_samples({0: None} if samples is None else samples)
     refuse_unless_object("about", about)
     if elsewhere is not None:
         if not (isinstance(elsewhere, tuple) and len(elsewhere) == 2 and callable(elsewhere[1])):
@@ -246,7 +246,9 @@ def perturb_network(
         refuse_no_address(elsewhere[0])
     seconds = duration_in_seconds(duration)
     perturbed = PerturbedNetwork(network, duration, layer, loss, stimulus, solver, times=_times(duration))
-    about = {} if about is None else about
+    heard = [one if one is None else [*map(np.asarray, (one.times, one.units, one.label))] for one in samples.values()]
+    about = {"network": digest_of([perturbed.reading.plan, heard])} if about is None else about
+    about = about if solver is None else {**about, "solver": repr(solver)}
     for number, sample in list(samples.items())[:1]:  # what one sample refuses is refused before there is a folder
         chosen_perturbations(perturbed, perturbed.run(sample), number, plan)
     asked = {**asdict(plan), "sizes": list(plan.sizes), "samples": list(samples)}

@@ -11,12 +11,12 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from brian_qif.plotting.stability import draw_diverged, draw_histories
-from brian_qif.protocols.checks import refuse_below, refuse_unless_positive, several
+from brian_qif.protocols.checks import plain_numbers, refuse_below, refuse_unless_positive, several
 from brian_qif.protocols.configuration import configured_recipe
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.networks import NEURONS
 from brian_qif.protocols.parallel import claim_folder, run_pieces
-from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
+from brian_qif.protocols.preparation import DIVERGED, encoding_of, initialise, prepare_trainer, trial_duration
 from brian_qif.protocols.recipes import scaled_steps
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.study_report import Section, versions_of, write_page
@@ -49,9 +49,9 @@ def measure_stability(
 ):
     """Train with many seeds and step sizes and count the runs that diverge.
 
-    A run has diverged if a loss or a slope was not finite, or if the loss over all training samples is higher after the
-    last epoch than before the first. The same call on the same folder goes on where it was stopped; runs that are
-    finished are not made again.
+    A run has diverged if a loss or a slope was not finite, if its activity had no bound, or if the loss over all
+    training samples is higher after the last epoch than before the first. The same call on the same folder goes on
+    where it was stopped; runs that are finished are not made again.
 
     Parameters
     ----------
@@ -101,7 +101,8 @@ def measure_stability(
     ['lif', 'qif']
     """
     numbers = {"seeds": seeds, "epochs": epochs, "hidden": hidden, "samples": 1 if samples is None else samples}
-    _check(numbers, neurons, multiples)
+    multiples = _check(numbers, neurons, multiples)
+    seeds, epochs, hidden, samples = plain_numbers(seeds, epochs, hidden, samples)
     train = embedded_training() if train is None else train
     inputs = said_units(train) or 700
     recipes = {neuron: asdict(_recipe(config, neuron, inputs, plain)) for neuron in neurons}
@@ -112,7 +113,7 @@ def measure_stability(
         "synthetic": synthetic,
         "neurons": list(neurons),
         "seeds": seeds,
-        "multiples": list(multiples),
+        "multiples": multiples,
         "epochs": epochs,
         "hidden": hidden,
         "inputs": inputs,
@@ -160,15 +161,22 @@ def embedded_training():
 
 
 def _check(numbers, neurons, multiples):
+    """Refuse what makes no sense; the multiples as plain numbers."""
     for name, value in numbers.items():
         refuse_below(1, name, value)
     for neuron in several("neurons", neurons, "models"):
         if neuron not in NEURONS:
             raise ValueError(f"There is no neuron '{neuron}' here; there are {', '.join(NEURONS)}.")
-    if not neurons or not multiples:
+    multiples = several("multiples", multiples, "numbers")
+    if not len(neurons) or not multiples:
         raise ValueError("At least one model of neuron and one multiple of the step sizes are needed.")
-    for multiple in several("multiples", multiples, "numbers"):
+    for multiple in multiples:
         refuse_unless_positive("Multiples of the step sizes have", multiple)
+    alike = [one for one in multiples if sum(f"{one:g}" == f"{other:g}" for other in multiples) > 1]
+    if len(set(alike)) > 1:
+        named = ", ".join(str(one) for one in alike)
+        raise ValueError(f"'multiples' differ in six digits, so that each is named; {named} do not.")
+    return [float(multiple) for multiple in multiples]
 
 
 def _data(train, inputs, samples):
@@ -198,13 +206,20 @@ def train_once(train, neuron, recipe, multiple, seed, settings):
         Of the step sizes.
     seed : int
     settings : dict
-        Those of the study: ``inputs``, ``hidden``, ``epochs``, ``samples``.
+        Those of the study: ``data``, ``inputs``, ``hidden``, ``epochs``, ``samples``.
 
     Returns
     -------
     dict
         ``run``: what came of it; ``history``: a row per epoch that came to its end.
+
+    Raises
+    ------
+    ValueError
+        If this machine has another file under that name.
     """
+    if fingerprint(train) != settings["data"]:
+        raise ValueError(f"'{train}' is another file here than where the study was begun; all workers need the same.")
     recipe = configured_recipe(recipe, neuron)
     recipe = replace(recipe, **scaled_steps(recipe, multiple))
     encoding = encoding_of(recipe, settings["inputs"])
@@ -221,7 +236,7 @@ def train_once(train, neuron, recipe, multiple, seed, settings):
         try:
             trainer.train(chosen.as_recorded(), settings["epochs"])
             after = trainer.evaluate(chosen)
-        except ArithmeticError as error:
+        except DIVERGED as error:
             reason = str(error)
     run = {**key, "loss_before": before.loss, "accuracy_before": before.accuracy}
     run |= {"loss_after": None, "accuracy_after": None, "epochs": trainer.epoch}
@@ -252,9 +267,10 @@ def shares(runs, histories, classes):
     -------
     dict
         ``settings`` and ``models``: lists of dicts, with the 95 % interval of Clopper and Pearson for the share; the
-        number of runs that were ``not_finite``; that ``rose``, whose mean loss over some epoch was above that before
-        the first; with the ``loss_at_chance``, whose last loss is within 1 % of that of calling all classes equally
-        likely, or above; the means of the accuracy, and of the silent share of hidden neurons in the last epoch.
+        number of runs that were ``not_finite``, activity without bound included; that ``rose``, whose mean loss over
+        some epoch was above that before the first, or that have no whole epoch; with the ``loss_at_chance``, whose last
+        loss is within 1 % of that of calling all classes equally likely, or above, or not finite; the means of the
+        accuracy, and of the silent share of hidden neurons in the last epoch.
     """
     whole = histories.groupby(_KEY)
     runs = runs.join(whole["loss"].max().astype(float).rename("largest_loss"), on=_KEY)
@@ -300,8 +316,9 @@ def _write_report(folder, summary, runs, histories):
     draw_diverged(pd.DataFrame(found["settings"]), PUBLISHED, folder / "diverged.png", title)
     draw_histories(histories, runs, folder / "histories.png", title)
     said = (
-        "A run has diverged if a loss or a slope was not finite, or if the loss over all training samples is higher"
-        " after the last epoch than before the first. Shares have 95 % intervals of Clopper and Pearson. Beside them,"
+        "A run has diverged if a loss or a slope was not finite, if its activity had no bound, or if the loss over all"
+        " training samples is higher after the last epoch than before the first. Shares have 95 % intervals of Clopper"
+        " and Pearson. Beside them,"
         " the number of runs that were not finite, that rose above the start in the mean over some epoch, and whose"
         " last loss is no lower than that of calling all classes equally likely (within 1 %); accuracy on the training"
         " samples, and silent hidden neurons, at the end. The published shares"

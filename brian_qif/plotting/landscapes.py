@@ -263,16 +263,18 @@ def draw_roughness(networks, path, title=None):
         steps = [row["step"] for row in rows]
         for panel, kinds in ((panels[1], ("relative", "median")), (panels[2], ("sample_pooled", "sample_median"))):
             for kind, style in zip(kinds, ("o-", "o--"), strict=True):
-                values = [np.nan if row[kind] is None else row[kind] for row in rows]
+                values = [row[kind] or np.nan for row in rows]  # a logarithmic axis has no zero
                 label = f"{name}, {'median' if style == 'o--' else 'mean'}"
                 panel.plot(steps, values, style, color=colour, markersize=4, label=label)
-    panels[0].set_xscale("log")
-    panels[0].set_xlim(left=1e-4 * max(mean.max() for _, mean, *_ in networks))
+    if (steepest := max(mean.max() for _, mean, *_ in networks)) > 0:
+        panels[0].set_xscale("log")
+        panels[0].set_xlim(left=1e-4 * steepest)
     panels[0].set_xlabel("Local Lipschitz estimate", fontsize=9)
     panels[0].set_ylabel("Share of points below", fontsize=9)
     for panel, what in zip(panels[1:], ("mean loss", "single samples"), strict=True):
         panel.set_xscale("log")
-        panel.set_yscale("log")
+        if any(np.isfinite(line.get_ydata()).any() for line in panel.lines):
+            panel.set_yscale("log")
         panel.set_xlabel("Distance of the points (steps)", fontsize=9)
         panel.set_ylabel(f"Gradient variance, {what}", fontsize=9)
     for panel in panels:

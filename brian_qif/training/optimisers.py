@@ -26,9 +26,9 @@ class Adam:
         The decay of the running means of the slope and of its square, per step.
     epsilon : float
         Added to the root of the mean square slope (a number, in the SI unit of the slope).
-    weight_decay : float
-        The share of itself that every value loses at each step, times the schedule's factor. It does not enter the
-        slope (decoupled decay).
+    weight_decay : float or list of float
+        The share of itself that every value loses at each step, times the schedule's factor: one for all parameters, or
+        a list with one for each. It does not enter the slope (decoupled decay).
     bounds : tuple or list of (tuple or None), optional
         A pair (low, high) in the unit of the parameter, with None for an open end: one for all parameters, or a list
         with a pair or None for each. A step that would pass a bound ends on it.
@@ -57,17 +57,20 @@ class Adam:
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float | Sequence[float] = 0.0,
         bounds: tuple | list | None = None,
     ):
-        for name, value in (("beta_1", beta_1), ("beta_2", beta_2), ("weight_decay", weight_decay)):
+        decays = list(weight_decay) if isinstance(weight_decay, (list, tuple)) and len(weight_decay) else [weight_decay]
+        for name, value in (("beta_1", beta_1), ("beta_2", beta_2), *[("weight_decay", decay) for decay in decays]):
             if not 0 <= plain_number(value, f"'{name}'") < 1:
                 raise ValueError(f"'{name}' has to be at least 0 and below 1, not {value}.")
         if not 0 < plain_number(epsilon, "'epsilon'") < np.inf:
             raise ValueError(f"'epsilon' has to be positive, not {epsilon}.")
         self.learning_rate = learning_rate
         self.beta_1, self.beta_2 = float(beta_1), float(beta_2)
-        self.epsilon, self.weight_decay = float(epsilon), float(weight_decay)
+        self.epsilon = float(epsilon)
+        decays = [float(decay) for decay in decays]
+        self.weight_decay = decays if isinstance(weight_decay, (list, tuple)) else decays[0]
         self.bounds = bounds
         self._rates: list | None = None
 
@@ -96,6 +99,7 @@ class Adam:
         names = [f"parameter {k}" for k in range(count)] if names is None else names
         several_rates = isinstance(self.learning_rate, (list, tuple)) or np.ndim(self.learning_rate) > 0
         rates = _one_each(self.learning_rate, several_rates, count, "step size")
+        self._decays = _one_each(self.weight_decay, isinstance(self.weight_decay, list), count, "weight decay")
         bounds = _one_each(self.bounds, isinstance(self.bounds, list), count, "pair of bounds")
         self._rates = [_step_size(rate, *which) for rate, *which in zip(rates, dimensions, names, strict=True)]
         self._limits = [_limits(pair, *which) for pair, *which in zip(bounds, dimensions, names, strict=True)]
@@ -134,7 +138,7 @@ class Adam:
             mean += (1.0 - self.beta_1) * (slope - mean)
             square += (1.0 - self.beta_2) * (slope * slope - square)
             direction = (mean / correction_1) / (np.sqrt(square / correction_2) + self.epsilon)
-            new = value * (1.0 - factor * self.weight_decay) - factor * self._rates[k] * direction
+            new = value * (1.0 - factor * self._decays[k]) - factor * self._rates[k] * direction
             changed.append(np.clip(new, *self._limits[k]))
         return changed
 

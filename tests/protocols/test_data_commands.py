@@ -57,6 +57,14 @@ def test_recordings_become_a_file_of_spikes(recordings_of_two, tmp_path, capsys)
     assert 0.3 < dataset[0].times.max() < 0.5
 
 
+def test_files_of_one_table_have_the_same_classes_and_speakers(recordings_of_two, tmp_path):
+    (one, other), table = recordings_of_two
+    assert from_audio([one], table, tmp_path / "one.h5") == from_audio([other], table, tmp_path / "other.h5") == 0
+    with SpikeDataset(tmp_path / "one.h5") as training, SpikeDataset(tmp_path / "other.h5") as test:
+        assert training.class_names == test.class_names == ("ja", "nein")
+        assert (training[0].label, training[0].speaker, test[0].label, test[0].speaker) == (0, 0, 1, 1)
+
+
 def test_the_seed_decides_the_spikes(recordings_of_two, tmp_path):
     files, table = recordings_of_two
     for name, seed in (("one", "0"), ("two", "0"), ("three", "1")):

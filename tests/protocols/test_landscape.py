@@ -4,10 +4,13 @@ import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,9 +23,10 @@ from brian_qif.protocols.landscape_findings import Plan
 from brian_qif.protocols.landscape_pieces import GRID, LINES, compared, positions
 from brian_qif.protocols.landscape_subject import probe_of, read_subjects
 from brian_qif.protocols.loss_landscape import landscape
+from brian_qif.protocols.reproduction_studies import landscape_section
 from brian_qif.protocols.shd_training import train_on_recordings
 from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
-from tests.training.spike_files import write_pattern_file
+from tests.training.spike_files import write_pattern_file, write_spike_file
 
 SMALL = {"grid": 5, "samples": 4, "lines": 1, "line_extent": 0.8, "line_points": 11, "directions": 3, "cells": 4}
 SMALL["pairs"] = 2
@@ -268,6 +272,34 @@ def test_a_folder_without_its_network_and_one_that_diverged_are_refused(runs, tm
     write_checkpoint(broken / "checkpoint.npz", arrays, description)
     with pytest.raises(ValueError, match="has weights that are not finite: the training diverged"):
         landscape(broken, test=runs / "train.h5", out=tmp_path / "out")
+
+
+def test_the_same_spikes_with_other_labels_have_another_loss(runs):
+    subject = subjects_of(runs)[0]
+    turned = [replace(sample, label=(sample.label + 1) % 3) for sample in subject.samples]
+    losses = [probe_of(own).at().trial(0).loss for own in (subject, replace(subject, samples=turned))]
+    assert losses[0] != losses[1]
+
+
+def test_labels_that_mean_something_else_are_refused(runs, tmp_path):
+    keys = (b"zero", b"two", b"one")
+    other = write_spike_file(tmp_path / "other.h5", [[0.01]] * 4, [[1]] * 4, [0, 1, 2, 0], keys=keys)
+    with pytest.raises(ValueError, match="other.h5' calls class 1 'two', but '.*lif' learned it as 'one'"):
+        landscape(runs / "lif", test=other, out=tmp_path / "out", threads=1, **SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_that_is_silent_everywhere_is_drawn(runs, tmp_path):
+    arrays, description = read_checkpoint(runs / "lif" / "checkpoint.npz")
+    shutil.copytree(runs / "lif", tmp_path / "silent")
+    arrays["value_0"] *= 1e-6
+    write_checkpoint(tmp_path / "silent" / "checkpoint.npz", arrays, description)
+    numbers = {**SMALL, "grid": np.int64(3), "pairs": np.int32(2), "seed": np.int64(0), "lines": 0}
+    summary = landscape(tmp_path / "silent", None, runs / "train.h5", threads=1, **numbers)
+    assert summary["networks"]["LIF"]["lipschitz_p95"] == 0 and summary["settings"]["grid"] == 3
+    assert (tmp_path / "silent" / "landscape" / "report.html").exists()
+    section = landscape_section(SimpleNamespace(studies={"landscape": summary}, folder=tmp_path))
+    assert section.table["LIF"].tolist() == ["0", "0", *4 * [""]]
 
 
 def test_a_loss_that_is_not_finite_is_named(runs, tmp_path):

@@ -1,5 +1,7 @@
 """The networks of the studies: layers, outputs, what is learned; and that a training of each goes downhill."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from brian2 import ms, prefs, second
@@ -7,7 +9,7 @@ from brian2 import ms, prefs, second
 from brian_qif import ClockSolver, EventSolver, SpikeGradient, check_gradient
 from brian_qif.protocols.networks import OUTPUTS, build_classifier
 from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer
-from brian_qif.protocols.recipes import Recipe, with_steps
+from brian_qif.protocols.recipes import Recipe, recipe_of, with_steps
 from brian_qif.training.datasets import SpikeSample
 
 NAMES = ["input_synapses", "output_synapses", "recurrent_synapses", "input_synapses_2", "recurrent_synapses_2"]
@@ -53,6 +55,14 @@ def test_layers_and_their_parameters():
     assert classifier.deeper[0].synapses.source is classifier.hidden
     assert classifier.output_synapses.source is classifier.deeper[0].neurons
     assert len(classifier.deeper[0].recurrent_synapses) == 6
+
+
+def test_weights_alone_decay():
+    made = replace(recipe_of("lif", inputs=12), weight_decay=1e-3, taps=1, merge=1)
+    assert prepare_trainer("lif", (12, 4, 3), 60 * ms, made, 0, 1).optimiser.weight_decay == 1e-3
+    learning = replace(made, hidden_time_constant_rate=1e-4, delay_rate=1e-4)
+    trainer = prepare_trainer("lif", (12, 4, 3), 60 * ms, learning, 0, 1)
+    assert trainer.optimiser.weight_decay == [1e-3, 1e-3, 0.0, 0.0]  # weights, a delay and a time constant
 
 
 def test_weights_onto_every_layer_have_step_sizes_and_lifts_of_their_own():

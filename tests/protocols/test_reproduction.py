@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 
 import h5py
 import pandas as pd
@@ -134,6 +135,10 @@ def test_what_is_refused(reproduced, files, tmp_path, capsys):
     other = Size(**{**vars(TINY), "epochs": 3})
     with pytest.raises(ValueError, match="belongs to a run with other settings: epochs was 2, now 3"):
         reproduce(**files, out=reproduced[1], size=other)
+    with h5py.File(shutil.copy(files["test"], tmp_path / "turned.h5"), "a") as file:
+        file["extra/keys"][:] = file["extra/keys"][:][::-1]
+    with pytest.raises(ValueError, match="turned.h5' calls class 0 'two', but '.*train.h5' calls it 'zero'"):
+        reproduce(files["train"], tmp_path / "turned.h5", tmp_path / "out", size=TINY)
     with pytest.raises(ValueError, match="There is no size 'huge'; there are smoke, laptop, full"):
         reproduce(**files, out=tmp_path / "out", size="huge")
     assert main(["reproduce", "--train", str(files["train"]), "--out", str(tmp_path / "out")]) == 2

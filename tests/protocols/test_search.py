@@ -14,6 +14,7 @@ from brian_qif.protocols.recipes import RECIPES, recipe_of
 from brian_qif.protocols.search import search_settings
 from brian_qif.protocols.search_space import Choice, search_space, searched_recipe, start_of
 from brian_qif.protocols.shd_training import train_on_recordings
+from brian_qif.solvers.sweeps import UnboundedActivityError
 from tests.training.spike_files import write_pattern_file
 
 optuna = pytest.importorskip("optuna")
@@ -164,9 +165,10 @@ def test_a_trial_is_given_up(train, tmp_path, monkeypatch):
     assert set(pd.read_csv(tmp_path / "trials.csv")["epochs"]) == {1}
 
 
-def test_a_training_that_diverges_counts_as_nothing(train, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [FloatingPointError, UnboundedActivityError])
+def test_a_training_that_diverges_counts_as_nothing(train, tmp_path, monkeypatch, kind):
     def diverge(*arguments, **keywords):
-        raise FloatingPointError("The loss is not finite")
+        raise kind("The loss is not finite")
 
     monkeypatch.setattr("brian_qif.training.trainer.Trainer.train", diverge)
     found = search_settings(train, tmp_path, trials=2, **SMALL)

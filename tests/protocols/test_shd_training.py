@@ -12,6 +12,7 @@ import pytest
 
 from brian_qif.cli import main
 from brian_qif.protocols.recipes import RECIPES
+from brian_qif.protocols.run_folder import RunFolder
 from brian_qif.protocols.shd_training import train_on_recordings
 from brian_qif.training.checkpoints import read_checkpoint
 from tests.training.spike_files import write_pattern_file, write_spike_file
@@ -245,3 +246,39 @@ def test_validation_holds_out_whole_speakers(tmp_path):
     assert summary["settings"]["test_data"] is None
     with pytest.raises(ValueError, match="do not give 'test'"):
         train_on_recordings(train=train, test=train, out=tmp_path / "two", validate=0.3, **SMALL)
+
+
+def test_settings_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "out")
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "fsync", interrupted)
+        folder.claim({"epochs": 1})
+    assert not any(folder.path.iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+        RunFolder(tmp_path / "plain").claim({"epochs": 1})
+    folder.claim({"epochs": 1})
+    with pytest.raises(FileExistsError):
+        folder.claim({"epochs": 2})
+    for name in ("out", "plain"):
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["settings.json"]
+        assert json.loads((tmp_path / name / "settings.json").read_text("utf-8")) == {"epochs": 1}
+
+
+def test_numbers_of_numpy_are_numbers(files, tmp_path):
+    given = {"hidden": np.array([4]), "seed": np.int64(0), "epochs": np.int32(1), "batch_size": np.int64(8)}
+    summary = train_on_recordings(out=tmp_path / "numpy", **files, **{**SMALL, **given})
+    plain = train_on_recordings(out=tmp_path / "plain", **files, **{**SMALL, "hidden": 4, "epochs": 1, "batch_size": 8})
+    assert summary["settings"] == plain["settings"] and summary["test_loss"] == plain["test_loss"]
+
+
+def test_labels_that_mean_something_else_are_refused(files, tmp_path, capsys):
+    other = write_spike_file(tmp_path / "other.h5", [[0.1]], [[1]], [0], keys=(b"zero", b"two", b"one"))
+    assert main(command({**files, "test": other}, tmp_path / "out")) == 2
+    shown = capsys.readouterr().err
+    assert "other.h5' calls class 1 'two', but '" in shown and "train.h5' calls it 'one': their labels do not" in shown
+    assert not any((tmp_path / "out").iterdir())

@@ -117,6 +117,18 @@ def test_a_distance_that_saturates_ends_the_window_of_the_rate():
     assert found["diverged"]
 
 
+def test_a_layer_that_hears_late_does_not_diverge_by_that():
+    times = np.linspace(0, 60 * SCALE, 601)
+    heard = times >= 20 * SCALE
+    distances = np.where(heard, 1e-6 * np.exp(-(times - 20 * SCALE) / (10 * SCALE)), 0.0)
+    found = course(distances, times, SCALE)
+    assert found["distance_start"] == pytest.approx(1e-6)
+    assert (found["diverged"], found["reconverged"]) == (False, True)
+    growing = course(np.where(heard, 1e-9 * np.exp((times - 20 * SCALE) / SCALE / 4), 0.0), times, SCALE)
+    assert growing["diverged"]
+    assert course(np.where(times >= 55 * SCALE, distances, 0.0), times, SCALE)["diverged"] is None  # too short by then
+
+
 def test_a_course_that_is_too_short_says_nothing():
     found = course(np.ones(3), np.array([0, 0.01, 0.02]), SCALE)
     assert found["diverged"] is None and np.isnan(found["growth_rate"])

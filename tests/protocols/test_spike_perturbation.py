@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from brian2 import ms
 
+from brian_qif import EventSolver
 from brian_qif.cli import main
 from brian_qif.protocols.balanced_network import build_balanced_network
-from brian_qif.protocols.spike_perturbation import perturb, perturb_network
+from brian_qif.protocols.run_folder import fingerprint
+from brian_qif.protocols.spike_perturbation import network_of_run, perturb, perturb_network
 from tests.training.spike_files import write_pattern_file
 
 RUN = ["--hidden", "5", "--batch-size", "8", "--epochs", "2"]
@@ -88,6 +90,27 @@ def test_the_same_numbers_again(place, tmp_path):
         assert (tmp_path / "half" / name).read_bytes() == expected == (tmp_path / "threads" / name).read_bytes()
     with pytest.raises(ValueError, match="other settings: seed was 3, now 4"):
         perturb(place / "run", place / "test.h5", tmp_path / "whole", **{**options, "seed": 4})
+
+
+def test_a_folder_is_of_one_network_and_one_solver(tmp_path):
+    numbers = {"sizes": (1e-6,), "repeats": 1, "distances": ()}
+
+    def study(degree, **more):
+        network = build_balanced_network("qif", size=20, degree=degree, duration=200 * ms)
+        return perturb_network(network, 200 * ms, "neurons", tmp_path, **numbers, **more)
+
+    assert study(5)["found"] == study(5)["found"]
+    with pytest.raises(ValueError, match="belongs to a run with other settings: network was"):
+        study(8)
+    with pytest.raises(ValueError, match="other settings: solver was None, now"):
+        study(5, solver=EventSolver(dtype="float32"))
+
+
+def test_a_worker_that_has_another_run_says_so(place):
+    run = str(place / "run")
+    assert network_of_run(run, "hidden", fingerprint(place / "run" / "checkpoint.npz")).layer == "hidden"
+    with pytest.raises(ValueError, match="run' is another run here than where the study was begun"):
+        network_of_run(run, "hidden", "0" * 64)
 
 
 def test_the_workers_of_a_dask_scheduler_give_the_same_bits(place, tmp_path):

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from brian_qif.cli import main
-from brian_qif.protocols.training_stability import measure_stability, shares
+from brian_qif.protocols.training_stability import measure_stability, shares, train_once
+from brian_qif.solvers.sweeps import UnboundedActivityError
 from tests.training.spike_files import write_pattern_file
 
 # So few patterns are told apart by spikes that coincide.
@@ -77,14 +78,36 @@ def test_shares_by_hand():
     assert found["accuracy"] == pytest.approx(0.5) and found["silent"] == pytest.approx(0.5)
 
 
-def test_a_loss_that_is_not_finite_counts(file, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [FloatingPointError, UnboundedActivityError])
+def test_a_loss_that_is_not_finite_counts(file, tmp_path, monkeypatch, kind):
     def failing(trainer, samples, epochs):
-        raise FloatingPointError("The loss is not finite in epoch 1.")
+        raise kind("The loss is not finite in epoch 1.")
 
     monkeypatch.setattr("brian_qif.training.trainer.Trainer.train", failing)
     summary = measure_stability(file, tmp_path, **{**SMALL, "seeds": 1, "multiples": (1.0,)})
     assert [row["not_finite"] for row in summary["found"]["models"]] == [1, 1]
     assert pd.read_csv(tmp_path / "runs.csv")["reason"].tolist() == ["The loss is not finite in epoch 1."] * 2
+
+
+def test_activity_without_bound_is_a_divergence(file, tmp_path):
+    numbers = {**SMALL, "seeds": 1, "multiples": (1e12,), "neurons": ("lif",)}
+    (found,) = measure_stability(file, tmp_path, plain=True, **numbers)["found"]["models"]
+    assert (found["diverged"], found["not_finite"]) == (1, 1)
+
+
+def test_a_worker_that_has_another_file_says_so(file, study):
+    settings = study[1]["settings"]
+    with pytest.raises(ValueError, match="train.h5' is another file here than where the study was begun"):
+        train_once(str(file), "lif", settings["recipes"]["lif"], 1.0, 0, {**settings, "data": "0" * 64})
+
+
+def test_multiples_are_plain_numbers_each_once(file, tmp_path):
+    numbers = {**SMALL, "seeds": np.int64(1), "epochs": np.int64(1), "neurons": ("lif",)}
+    found = measure_stability(file, tmp_path / "one", **{**numbers, "multiples": np.array([0.03, 1.0])})["found"]
+    assert [row["multiple"] for row in found["settings"]] == [0.03, 1.0]
+    with pytest.raises(ValueError, match="'multiples' differ in six digits, so that each is named; 1.0, 1.0000001 do"):
+        measure_stability(file, tmp_path / "two", **{**numbers, "multiples": (1.0, 1.0000001)})
+    assert not (tmp_path / "two").exists()
 
 
 def test_remedies_make_a_difference(file, study, tmp_path):

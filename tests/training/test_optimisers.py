@@ -90,6 +90,15 @@ def test_weight_decay_is_apart_from_the_slope():
     np.testing.assert_array_equal(values, [3.5, -7.0])
 
 
+def test_weight_decay_of_each_parameter():
+    optimiser = Adam(0.1, weight_decay=[0.25, 0])
+    optimiser.prepare([1, 1])
+    np.testing.assert_array_equal(optimiser.step([np.array([4.0])] * 2, [np.zeros(1)] * 2), [[3.0], [4.0]])
+    assert optimiser.settings()["weight_decay"] == [0.25, 0.0]
+    with pytest.raises(ValueError, match="There are 3 parameters but 2 entries in the list with one weight decay for"):
+        optimiser.prepare([1, 1, 1])
+
+
 def test_going_on_from_a_state_gives_the_same_bits():
     start = np.array([0.3, 0.4, 0.5])
     whole = Adam(0.05)
@@ -129,6 +138,7 @@ def test_a_scalar_parameter():
         ({"beta_2": -0.1}, "'beta_2' has to be at least 0 and below 1"),
         ({"epsilon": 0.0}, "'epsilon' has to be positive"),
         ({"weight_decay": 1.5}, "'weight_decay' has to be at least 0"),
+        ({"weight_decay": [0.1, -1.0]}, "'weight_decay' has to be at least 0"),
     ],
 )
 def test_settings_that_make_no_sense(settings, message):
