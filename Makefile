@@ -11,7 +11,7 @@ TEST ?= $(patsubst %_train.h5,%_test.h5,$(TRAIN))
 help:
 	@echo "make train               train LIF and QIF on the synthetic digits of the package, results in results/"
 	@echo "make train DATA=folder   the same on NAME_train.h5 and NAME_test.h5 in a folder"
-	@echo "make test                the whole test suite (BRIAN_QIF_DATA=folder adds the tests on recordings)"
+	@echo "make test                the test suite (BRIAN_QIF_DATA=folder adds the tests on recordings)"
 	@echo "make test-long           the studies of many minutes that make test leaves out (BRIAN_QIF_DATA=folder)"
 	@echo "make test-cuda           compile the arithmetic of single neurons for CUDA (fetches nvcc, 300 MB; no GPU needed)"
 	@echo "make sanitize            tests of generated code under the sanitizers of g++"

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from brian_qif.protocols.preparation import DIVERGED
 from brian_qif.protocols.shd_training import train_on_recordings
 
 COLUMNS = {
@@ -39,7 +40,7 @@ def finished(out, train, **settings):
         test = train.with_name(train.name.replace("_train", "_test"))
         try:
             train_on_recordings(train, test, out, resume=(out / "checkpoint.npz").exists(), **settings)
-        except ArithmeticError as error:
+        except DIVERGED as error:
             diverged.write_text(str(error))
         finally:
             (out / "begun").unlink()

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from brian_qif import EventSolver
-from brian_qif.protocols.preparation import encoding_of, initialise, prepare_trainer, trial_duration
+from brian_qif.protocols.preparation import DIVERGED, encoding_of, initialise, prepare_trainer, trial_duration
 from brian_qif.protocols.recipes import recipe_of
 from brian_qif.training.datasets import SpikeDataset, said_units
 
@@ -32,7 +32,7 @@ def held_out(neuron, recipe, inputs, split, seed, given):
         initialise(trainer, training, sizes, recipe, seed)
         try:
             trainer.train(training.as_recorded(), given.epochs)
-        except ArithmeticError:
+        except DIVERGED:
             return math.nan
         return trainer.evaluate(rest).accuracy
 
