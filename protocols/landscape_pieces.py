@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brian_qif.protocols.discontinuities import LossLine, brackets, change_in, scan_line
+from brian_qif.protocols.discontinuities import brackets, change_in, scan_line
 from brian_qif.protocols.landscape_subject import Subject, dot, probe_of
+from brian_qif.protocols.loss_line import LossLine
 
 # What the seeds of directions begin with; the grid has two directions, every line and every check one of its own.
 GRID, LINES, CHECKS, CELLS = range(4)

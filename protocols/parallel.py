@@ -9,9 +9,8 @@ from joblib import Parallel, delayed, parallel_config
 
 from brian_qif.protocols.checks import read_json, read_object
 from brian_qif.protocols.search import writable_folder
-from brian_qif.training.checkpoints import write_atomically
+from brian_qif.training.checkpoints import refuse_other_settings, write_atomically
 from brian_qif.training.progress import Progress
-from brian_qif.training.trainer import refuse_other_settings
 
 _SETTINGS = "settings.json"
 

@@ -23,10 +23,9 @@ from brian_qif.protocols.reproduction_studies import (
 from brian_qif.protocols.run_folder import fingerprint, read_run
 from brian_qif.protocols.search import search_settings, writable_folder
 from brian_qif.protocols.shd_training import train_on_recordings
-from brian_qif.training.checkpoints import write_atomically
+from brian_qif.training.checkpoints import refuse_other_settings, write_atomically
 from brian_qif.training.datasets import SpikeDataset, said_units
 from brian_qif.training.progress import Progress
-from brian_qif.training.trainer import refuse_other_settings
 
 NEURONS = ("lif", "qif")
 

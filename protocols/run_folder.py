@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from brian_qif.protocols.checks import read_object
-from brian_qif.training.checkpoints import write_atomically
-from brian_qif.training.trainer import refuse_other_settings
+from brian_qif.training.checkpoints import refuse_other_settings, write_atomically
 
 
 class RunFolder:

@@ -18,7 +18,7 @@ import sqlalchemy
 from optuna.trial import TrialState
 
 from brian_qif.protocols.search_space import Choice, Range
-from brian_qif.training.trainer import refuse_other_settings
+from brian_qif.training.checkpoints import refuse_other_settings
 
 _RETRIES = 3
 _ATTEMPTS = 5

@@ -111,3 +111,24 @@ def _arrays(file):
     file.seek(0)
     with np.load(file, allow_pickle=False) as content:
         return {name: content[name] for name in content.files}
+
+
+def refuse_other_settings(kept, wanted, path):
+    """Refuse to go on with other settings than those of a kept run.
+
+    Parameters
+    ----------
+    kept, wanted : dict
+        Names and values.
+    path : str or os.PathLike
+        Where the kept ones are from.
+
+    Raises
+    ------
+    ValueError
+        If they differ; the message names every setting that does, with both values.
+    """
+    differing = [name for name in {**kept, **wanted} if kept.get(name) != wanted.get(name)]
+    if differing:
+        listed = "; ".join(f"{name} was {kept.get(name)!r}, now {wanted.get(name)!r}" for name in differing)
+        raise ValueError(f"'{path}' belongs to a run with other settings: {listed}.")

@@ -60,7 +60,8 @@ class Adam:
         weight_decay: float | Sequence[float] = 0.0,
         bounds: tuple | list | None = None,
     ):
-        decays = list(weight_decay) if isinstance(weight_decay, (list, tuple)) and len(weight_decay) else [weight_decay]
+        several = isinstance(weight_decay, (list, tuple))
+        decays: list = list(weight_decay) if several else [weight_decay]  # type: ignore[arg-type]
         for name, value in (("beta_1", beta_1), ("beta_2", beta_2), *[("weight_decay", decay) for decay in decays]):
             if not 0 <= plain_number(value, f"'{name}'") < 1:
                 raise ValueError(f"'{name}' has to be at least 0 and below 1, not {value}.")
@@ -69,8 +70,7 @@ class Adam:
         self.learning_rate = learning_rate
         self.beta_1, self.beta_2 = float(beta_1), float(beta_2)
         self.epsilon = float(epsilon)
-        decays = [float(decay) for decay in decays]
-        self.weight_decay = decays if isinstance(weight_decay, (list, tuple)) else decays[0]
+        self.weight_decay = [float(decay) for decay in decays] if several else float(decays[0])
         self.bounds = bounds
         self._rates: list | None = None
 

@@ -33,6 +33,13 @@ class Evaluation:
     accuracy_by_speaker: dict[int, float]
 
 
+class WithoutSpikes:
+    """Label and speaker of a sample, without the spikes that would fill the memory."""
+
+    def __init__(self, sample):
+        self.label, self.speaker = sample.label, getattr(sample, "speaker", None)
+
+
 def summarise(losses, outputs, samples):
     """The `Evaluation` of samples from their losses and outputs."""
     labels = np.array([sample.label for sample in samples])
@@ -44,6 +51,31 @@ def summarise(losses, outputs, samples):
         int(speaker): float(right[np.array([other == speaker for other in speakers])].mean()) for speaker in known
     }
     return Evaluation(float(right.mean()), float(np.mean(losses)), predictions, labels, by_speaker)
+
+
+def refuse_non_finite(losses, slopes, epoch, start):
+    """Refuse losses and mean slopes of a mini-batch that are infinite or not a number.
+
+    Parameters
+    ----------
+    losses : numpy.ndarray
+        One per sample.
+    slopes : dict of str to numpy.ndarray
+        By the label of their parameter.
+    epoch, start : int
+        The number of the epoch and of the mini-batch's first sample, for the message.
+
+    Raises
+    ------
+    FloatingPointError
+        If there is one.
+    """
+    where = f"is not finite in epoch {epoch}, at the mini-batch from sample {start} on; the last whole epoch is kept."
+    for label, slope in slopes.items():
+        if not np.all(np.isfinite(slope)):
+            raise FloatingPointError(f"The slope of {label} {where} A smaller step size or a clip may help.")
+    if not np.all(np.isfinite(losses)):
+        raise FloatingPointError(f"The loss {where} A smaller step size may help.")
 
 
 class EpochTally:

@@ -16,10 +16,10 @@ from brian_qif.arguments import whole_number
 from brian_qif.gradients.batch import BatchGradient, Sample, duration_in_seconds
 from brian_qif.gradients.losses import Loss
 from brian_qif.gradients.spike_gradient import SpikeGradient
-from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
+from brian_qif.training.checkpoints import read_checkpoint, refuse_other_settings, write_checkpoint
 from brian_qif.training.optimisers import Adam
 from brian_qif.training.progress import Progress
-from brian_qif.training.records import EpochTally, Evaluation, summarise
+from brian_qif.training.records import EpochTally, Evaluation, WithoutSpikes, refuse_non_finite, summarise
 from brian_qif.training.remedies import NeuronClip, SharedBySource
 from brian_qif.training.schedules import ConstantSchedule
 
@@ -257,7 +257,7 @@ class Trainer:
             result = self.batch(chunk, self.duration, values=self.values, reverse=False)
             losses.append(result.losses)
             outputs.append(result.outputs)
-            kept += [_WithoutSpikes(sample) for sample in chunk]
+            kept += [WithoutSpikes(sample) for sample in chunk]
         return summarise(np.concatenate(losses), np.concatenate(outputs), kept)
 
     def _whole_epoch(self, samples, epochs, first, progress):
@@ -299,7 +299,7 @@ class Trainer:
             )
             slopes = [slope / len(chosen) for slope in result.slopes]
             slopes = slopes if self.shared is None else self.shared(slopes)
-            self._refuse_non_finite(result, slopes, start)
+            refuse_non_finite(result.losses, dict(zip(self._labels, slopes, strict=True)), self.epoch + 1, start)
             factor = self.schedule((self.epoch + step / len(starts)) / epochs)
             values = self.optimiser.step(self.values, slopes, factor)
             lifted = 0
@@ -322,19 +322,6 @@ class Trainer:
         if self.augmentation is None:
             return chosen
         return [self.augmentation(sample, self._generator) for sample in chosen]
-
-    def _refuse_non_finite(self, result, slopes, start):
-        for label, slope in zip(self._labels, slopes, strict=True):
-            if not np.all(np.isfinite(slope)):
-                raise FloatingPointError(
-                    f"The slope of {label} is not finite in epoch {self.epoch + 1}, at the mini-batch from sample"
-                    f" {start} on; the last whole epoch is kept. A smaller step size or a clip may help."
-                )
-        if not np.all(np.isfinite(result.losses)):
-            raise FloatingPointError(
-                f"The loss is not finite in epoch {self.epoch + 1}, at the mini-batch from sample {start} on; the"
-                " last whole epoch is kept. A smaller step size may help."
-            )
 
     def settings(self) -> dict[str, Any]:
         """What decides the outcome, as plain text and numbers: the settings of this trainer and of its parts."""
@@ -404,31 +391,3 @@ class Trainer:
         self.epoch, self._rows = description["epoch"], description["history"]
         self._generator.bit_generator.state = description["random_state"]
         self.gradient.write(self.values)
-
-
-class _WithoutSpikes:
-    """Label and speaker of a sample, without the spikes that would fill the memory."""
-
-    def __init__(self, sample):
-        self.label, self.speaker = sample.label, getattr(sample, "speaker", None)
-
-
-def refuse_other_settings(kept, wanted, path):
-    """Refuse to go on with other settings than those of a kept run.
-
-    Parameters
-    ----------
-    kept, wanted : dict
-        Names and values.
-    path : str or os.PathLike
-        Where the kept ones are from.
-
-    Raises
-    ------
-    ValueError
-        If they differ; the message names every setting that does, with both values.
-    """
-    differing = [name for name in {**kept, **wanted} if kept.get(name) != wanted.get(name)]
-    if differing:
-        listed = "; ".join(f"{name} was {kept.get(name)!r}, now {wanted.get(name)!r}" for name in differing)
-        raise ValueError(f"'{path}' belongs to a run with other settings: {listed}.")

@@ -12,9 +12,10 @@ import sys
 import numpy as np
 import pandas as pd
 
-from brian_qif.protocols.discontinuities import LossLine, scan_line
+from brian_qif.protocols.discontinuities import scan_line
 from brian_qif.protocols.landscape_pieces import LINES
 from brian_qif.protocols.landscape_subject import probe_of, read_subjects
+from brian_qif.protocols.loss_line import LossLine
 
 NUMBER, EXTENT, POINTS = 1, 0.02, 51
 SEEN = 2e-3  # twice the tolerance of the scan

@@ -8,7 +8,8 @@ from scipy.optimize import brentq
 from brian_qif import CrossEntropyLoss, EventSolver, SpikeGradient
 from brian_qif.models import LeakyIntegratorGroup, LIFGroup, QIFGroup
 from brian_qif.protocols.directions import length_of, random_direction
-from brian_qif.protocols.discontinuities import LossLine, Moment, order_swaps, scan_line
+from brian_qif.protocols.discontinuities import order_swaps, scan_line
+from brian_qif.protocols.loss_line import LossLine, Moment
 from brian_qif.training.datasets import SpikeSample
 
 DURATION = 0.08

@@ -18,11 +18,12 @@ import pytest
 
 from brian_qif import SpikeGradient, load_network
 from brian_qif.cli import main
-from brian_qif.protocols.discontinuities import LossLine, Moment, order_swaps, scan_line
+from brian_qif.protocols.discontinuities import order_swaps, scan_line
 from brian_qif.protocols.landscape_findings import Plan
 from brian_qif.protocols.landscape_pieces import GRID, LINES, compared, positions
 from brian_qif.protocols.landscape_subject import probe_of, read_subjects
 from brian_qif.protocols.loss_landscape import landscape
+from brian_qif.protocols.loss_line import LossLine, Moment
 from brian_qif.protocols.reproduction_studies import landscape_section
 from brian_qif.protocols.shd_training import train_on_recordings
 from brian_qif.training.checkpoints import read_checkpoint, write_checkpoint
