@@ -10,7 +10,7 @@ from pathlib import Path
 from brian_qif.protocols.recipes import Recipe, recipe_of, with_steps
 
 
-def configured_recipe(config, neuron, batch_size=None, learning_rate=None, inputs=700, output=None):
+def configured_recipe(config, neuron, batch_size=None, learning_rate=None, inputs=700, output=None, layers=1):
     """A model's recipe with the values of a configuration, and with those given by themselves in place of both.
 
     Parameters
@@ -18,7 +18,7 @@ def configured_recipe(config, neuron, batch_size=None, learning_rate=None, input
     config : dict, str, os.PathLike or None
         Fields of `Recipe` and their values, or a JSON file with them. They are for this number of inputs and are taken
         as they are.
-    neuron, batch_size, learning_rate, inputs
+    neuron, batch_size, learning_rate, inputs, layers
         See `recipe_of`.
 
     Returns
@@ -42,7 +42,7 @@ def configured_recipe(config, neuron, batch_size=None, learning_rate=None, input
     values = {} if config is None else _checked(config, recipe_of(neuron, inputs=inputs))
     if output is not None:
         values["output"] = output
-    recipe = recipe_of(neuron, inputs=inputs, output=values.get("output", "average"))
+    recipe = recipe_of(neuron, inputs=inputs, output=values.get("output", "average"), layers=layers)
     return with_steps(replace(recipe, **values), batch_size, learning_rate)
 
 

@@ -151,6 +151,9 @@ _OF_OUTPUTS = {
     ("first spike", "qif"): _SUMMED_UP | _SLOWER | {"weight_time": 0.03, "learning_rate": 1e-2},
 }
 
+# What several layers of hidden neurons begin with: without a ceiling the deeper ones come to fire at 24 Hz.
+_OF_LAYERS = {"qif": {"ceiling": 15.0, "clip": 1.0}}
+
 REMEDIES = {
     "silent neurons": "input weights of hidden neurons below a floor of activity are raised",
     "large gradients": "one sample's slopes are scaled down per hidden neuron above a limit",
@@ -189,8 +192,8 @@ def relative_sizes(inputs):
     return width, inputs / merge / (_CHANNELS / usual), merge
 
 
-def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS, output="average"):
-    """The recipe of a model of neuron and an output, with another batch size or step size where one is given.
+def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS, output="average", layers=1):
+    """The recipe of a model of neuron, an output and a number of hidden layers.
 
     The recipes are for 700 channels. Of fewer, that stand for every so many-th of 700, there are fewer spikes and the
     weights are larger: steps of the input weights are scaled up in proportion. Fewer are merged into one, and widths
@@ -208,6 +211,8 @@ def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS, out
         The number of channels.
     output : str
         What the readout says of a class, see `Recipe`.
+    layers : int
+        How many layers of hidden neurons there are.
 
     Returns
     -------
@@ -223,6 +228,8 @@ def recipe_of(neuron, batch_size=None, learning_rate=None, inputs=_CHANNELS, out
     if output not in OUTPUTS:
         raise ValueError(f"There is no output '{output}' here; there are {', '.join(OUTPUTS)}.")
     recipe = asdict(RECIPES[neuron]) | _OF_OUTPUTS.get((output, neuron), {}) | {"output": output}
+    if layers > 1:
+        recipe |= _OF_LAYERS.get(neuron, {})
     width, merged, recipe["merge"] = relative_sizes(inputs)
     recipe["learning_rate"] /= width
     recipe["lift"] /= width

@@ -133,7 +133,7 @@ def train_on_recordings(
     train, test = chosen_files(train, test, validate)
     folder = RunFolder(f"results/{neuron}" if out is None else out, resume)
     inputs = said_units(train) or 700 if inputs is None else inputs
-    recipe = configured_recipe(config, neuron, batch_size, learning_rate, inputs, output)
+    recipe = configured_recipe(config, neuron, batch_size, learning_rate, inputs, output, len(layers))
     own = {"surrogate": surrogate, "surrogate_slope": surrogate_slope}
     recipe = replace(recipe, **{name: value for name, value in own.items() if value is not None})
     chosen = solver_of(recipe, solver, device, dt, dtype)

@@ -53,7 +53,7 @@ def main():
     given = parser.parse_args()
     inputs, rows = said_units(given.file) or 700, []
     for neuron in given.neurons:
-        own = recipe_of(neuron, inputs=inputs, output=given.output)
+        own = recipe_of(neuron, inputs=inputs, output=given.output, layers=len(given.hidden))
         for value in given.values:
             recipe = replace(own, **{given.field: type(getattr(own, given.field))(value)})
             row = {"neuron": neuron.upper(), given.field: value}

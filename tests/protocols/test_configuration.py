@@ -41,6 +41,13 @@ def test_every_output_begins_with_settings_of_its_own(neuron, output):
     assert narrow.learning_rate == pytest.approx(ratio * usual.learning_rate, rel=1e-12)
 
 
+def test_several_layers_begin_with_settings_of_their_own():
+    one, two = (configured_recipe(None, "qif", layers=layers) for layers in (1, 2))
+    assert (one.ceiling, two.ceiling, two.clip) == (0.0, 15.0, 1.0) and two == replace(one, ceiling=15.0, clip=1.0)
+    assert configured_recipe(None, "lif", layers=2) == configured_recipe(None, "lif")
+    assert configured_recipe({"clip": 2.0, "ceiling": 0.0}, "qif", layers=2) == replace(one, clip=2.0)
+
+
 def test_an_output_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="There is no output 'loudest' here; there are average, maximum"):
         configured_recipe({"output": "loudest"}, "qif")
