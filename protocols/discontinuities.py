@@ -31,8 +31,9 @@ _ROUNDING = 1e-9
 # bound beside a spike that has just appeared.
 _FINE = 1 / 64
 # Over so many widths of its bracket a spike that touches the threshold moves by far less than _MOVED, with the root of
-# the distance; one that runs off moves by its time constant, with the logarithm.
-_FURTHER = 16
+# the distance; one that runs off moves by its time constant, with the logarithm. Close to the bracket rounding may make
+# such a spike come and go; then the next distance tells.
+_FURTHER = (16, 64, 256)
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,10 @@ def _cut(line, left, right, tolerance, width) -> Iterator[tuple[Moment, Moment, 
     found = _halves(line, left, right, tolerance, width, fine)
     for bracket, together in groupby(found, itemgetter(2)):
         if bracket:
-            # Brackets side by side are one place, which rounding does not resolve further.
+            # Brackets side by side are one place, which rounding does not resolve further, unless no spike tells of it.
             several = list(together)
-            yield several[0][0], several[-1][1], True
+            first, last = several[0][0], several[-1][1]
+            yield from [(first, last, True)] if first.counts() or last.counts() else several
         else:
             yield from together
 
@@ -254,13 +256,15 @@ def change_in(line, left: Moment, right: Moment) -> SpikeChange:
 
 def _runs_off(line, left, right, side, whose, time=None) -> bool:
     """Whether a neuron's spike, or any, is at quite another time somewhat further away than its bracket."""
-    distance = _FURTHER * (right.position - left.position)
-    further = line(side.position + (distance if side is right else -distance), with_slope=False)
-    times, near = further.times_of(*whose), side.times_of(*whose)
-    if len(times) != len(near):
-        return False
-    apart = np.abs(times - near)
-    return bool(np.max(apart if time is None else apart[near == time], initial=0) > _MOVED)
+    near, width = side.times_of(*whose), right.position - left.position
+    away = width if side is right else -width
+    # Where rounding makes the spike come and go, the bracket may lie across its way: then it is on the other side.
+    for steps in (*_FURTHER, *(-1 - widths for widths in _FURTHER)):
+        times = line(side.position + steps * away, with_slope=False).times_of(*whose)
+        if len(times) == len(near):
+            apart = np.abs(times - near)
+            return bool(np.max(apart if time is None else apart[near == time], initial=0) > _MOVED)
+    return False
 
 
 def _furthest(left: Moment, right: Moment):

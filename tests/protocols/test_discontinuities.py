@@ -144,6 +144,28 @@ def test_qif_neurons_lose_and_gain_spikes_at_the_end_alone():
     assert found.order_swaps > 0
 
 
+class RunsOff:
+    """A spike that comes the later the nearer a place is, with the logarithm; rounding hides it at times."""
+
+    duration, flickers = 1.0, 2e-14
+
+    def __init__(self, place):
+        self.place = place
+
+    def __call__(self, position, with_slope=True):
+        distance = self.place - position
+        there = distance > self.flickers or (0 < distance and int(distance * 1e18) % 3 == 0)
+        times = np.array([0.2 - 0.01 * np.log(distance)] if there else [])
+        trains = {"hidden": (times, np.zeros(len(times), dtype=int))}
+        return Moment(position, float(np.sum(times)), 0.0, trains)
+
+
+def test_a_spike_that_runs_off_is_unresolved_where_rounding_makes_it_come_and_go():
+    for place in np.random.default_rng(0).uniform(-1e-3, 1e-3, 50):
+        found = scan_line(RunsOff(place), -4e-3, 4e-3, points=5)
+        assert found.changes and all(change.unresolved for change in found.changes)
+
+
 @pytest.mark.parametrize(
     ("make", "more"),
     [
