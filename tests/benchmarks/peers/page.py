@@ -46,8 +46,7 @@ times as long.
 _AFTER = """\
 *Memory* is the largest of the whole process, libraries included. *Spikes* are those per hidden neuron and sample; on a
 grid they are not the same as without one. *Alike* is the cosine of the angle between the gradient of the batch and
-that of brian_qif in double precision: 1 where both are the gradient of the same loss, with the same
-spikes: in single precision one that hardly reaches its threshold may be missing, and its slopes are large. A surrogate
+that of brian_qif in double precision: 1 where both are the gradient of the same loss, with the same spikes. A surrogate
 gradient is not meant to be that, so there it is no measure of quality.
 
 Packages on torch spend most of a single sample on calls for each of the 1000 steps, which a batch shares. Many packages
