@@ -26,7 +26,8 @@ from brian_qif import SpikeGradient, load_network
 from brian_qif.plotting.style import COLOURS
 from brian_qif.protocols.data_choice import chosen_files
 from brian_qif.protocols.directions import random_direction
-from brian_qif.protocols.discontinuities import LossLine, scan_line
+from brian_qif.protocols.discontinuities import scan_line
+from brian_qif.protocols.loss_line import LossLine
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.run_folder import read_run
 from brian_qif.protocols.shd_training import train_on_recordings
