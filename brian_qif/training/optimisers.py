@@ -60,7 +60,7 @@ class Adam:
         weight_decay: float | Sequence[float] = 0.0,
         bounds: tuple | list | None = None,
     ):
-        several = isinstance(weight_decay, (list, tuple))
+        several = isinstance(weight_decay, (list, tuple)) and len(weight_decay) > 0
         decays: list = list(weight_decay) if several else [weight_decay]  # type: ignore[arg-type]
         for name, value in (("beta_1", beta_1), ("beta_2", beta_2), *[("weight_decay", decay) for decay in decays]):
             if not 0 <= plain_number(value, f"'{name}'") < 1:

@@ -120,8 +120,8 @@ def test_jumps_inside_the_trial_are_those_of_lif_networks(studied):
 def test_a_look_ten_times_finer_finds_no_jump_that_was_missed(runs):
     subject = subjects_of(runs)[0]
     trained, gradient = gradient_of(subject.run)
-    direction = probe_of(subject).direction(LINES, 0)
-    line = LossLine(gradient, trained.stimulus, subject.duration, subject.samples[0], gradient.values(), direction)
+    direction = probe_of(subject).direction(LINES, 1)
+    line = LossLine(gradient, trained.stimulus, subject.duration, subject.samples[1], gradient.values(), direction)
     found = [scan_line(line, -0.8, 0.8, points) for points in (31, 301)]
     places = [np.array([change.position for change in scan.changes if change.jump]) for scan in found]
     assert len(places[0]) == len(places[1]) > 0
