@@ -197,3 +197,11 @@ def several(name, values, what):
     if isinstance(values, (str, bytes)) or np.ndim(values) != 1:
         raise TypeError(f"'{name}' is a list of {what}; {values!r} was given.")
     return list(values)
+
+
+def first_other_name(names, others):
+    """The first class that two lists of names call differently: its number and both names, or None."""
+    for k, (one, other) in enumerate(zip(names, others, strict=False)):
+        if one != other:
+            return k, one, other
+    return None

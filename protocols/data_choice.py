@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from brian_qif.data.embedded import embedded_files
+from brian_qif.protocols.checks import first_other_name
 from brian_qif.training.datasets import SpikeDataset
 
 SYNTHETIC = "The data are SYNTHETIC speech: they show that training works, and nothing about real speech."
@@ -92,9 +93,10 @@ def refuse_other_classes(training, test):
     ValueError
         If their labels do not mean the same.
     """
-    for k, (one, other) in enumerate(zip(training.class_names, test.class_names, strict=False)):
-        if one != other:
-            raise ValueError(
-                f"'{test.path}' calls class {k} '{other}', but '{training.path}' calls it '{one}': their labels do not"
-                " mean the same."
-            )
+    found = first_other_name(training.class_names, test.class_names)
+    if found is not None:
+        k, one, other = found
+        raise ValueError(
+            f"'{test.path}' calls class {k} '{other}', but '{training.path}' calls it '{one}': their labels do not"
+            " mean the same."
+        )

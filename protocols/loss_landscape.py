@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import operator
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from brian_qif.protocols.checks import refuse_below, refuse_unless_positive, refuse_unless_whole
+from brian_qif.protocols.checks import plain_numbers, refuse_below, refuse_unless_positive, refuse_unless_whole
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.directions import NORMALISATIONS
 from brian_qif.protocols.landscape_findings import (
@@ -139,8 +138,8 @@ def landscape(
     plan = Plan(grid, float(extent), lines, float(line_extent), line_points, directions, cells, pairs, dtype)
     _check(plan, normalise, threads, seed)
     whole = ("grid", "lines", "line_points", "directions", "cells", "pairs")
-    plan = replace(plan, **{name: operator.index(getattr(plan, name)) for name in whole})
-    seed = operator.index(seed)
+    *numbers, seed = plain_numbers(*(getattr(plan, name) for name in whole), seed)
+    plan = replace(plan, **dict(zip(whole, numbers, strict=True)))
     runs = [run] if other is None else [run, other]
     subjects, data = read_subjects(runs, test, samples, pick, seed, normalise)
     settings = {

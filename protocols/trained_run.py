@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from brian_qif.arguments import path_of
-from brian_qif.protocols.checks import read_json, read_object
+from brian_qif.protocols.checks import first_other_name, read_json, read_object
 from brian_qif.protocols.configuration import refuse_other_kinds
 from brian_qif.protocols.networks import NEURONS, OUTPUTS
 from brian_qif.protocols.recipes import RECIPES, Recipe
@@ -176,9 +176,10 @@ def refuse_other_names(samples, learned, run):
     ValueError
         If a class has another name.
     """
-    for k, (one, other) in enumerate(zip(learned or [], samples.class_names, strict=False)):
-        if one != other:
-            raise ValueError(
-                f"'{samples.path}' calls class {k} '{other}', but '{run}' learned it as '{one}': their labels do not"
-                " mean the same."
-            )
+    found = first_other_name(learned or [], samples.class_names)
+    if found is not None:
+        k, one, other = found
+        raise ValueError(
+            f"'{samples.path}' calls class {k} '{other}', but '{run}' learned it as '{one}': their labels do not"
+            " mean the same."
+        )

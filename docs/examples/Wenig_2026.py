@@ -31,7 +31,7 @@ from brian_qif.protocols.loss_line import LossLine
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.run_folder import read_run
 from brian_qif.protocols.shd_training import train_on_recordings
-from brian_qif.protocols.trained_network import recipe_in
+from brian_qif.protocols.trained_run import recipe_in
 from brian_qif.training.datasets import SpikeDataset
 
 COLOUR = {"lif": COLOURS[1], "qif": COLOURS[0]}

@@ -16,7 +16,7 @@ from brian2 import StateMonitor, ms
 
 from brian_qif import load_network
 from brian_qif.protocols.preparation import encoding_of
-from brian_qif.protocols.trained_network import read_settings, recipe_in
+from brian_qif.protocols.trained_run import read_settings, recipe_in
 from brian_qif.training.datasets import SpikeDataset
 
 
