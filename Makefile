@@ -89,7 +89,8 @@ genn-log:
 device-table: $(VENV)/installed-test
 	$(BIN)/python -m tests.device_table
 
-# The other packages have an environment of their own. SPIKEGD_PATH=folder adds spikegd, of which a checkout is needed.
+# The other packages have an environment of their own. SPIKEGD_PATH=folder adds spikegd, of which a checkout is needed;
+# mlGeNN, which pip cannot find either, is measured once GeNN 5 and it are installed there from checkouts.
 benchmarks:
 	@$(MAKE) --no-print-directory VENV=.venv-benchmarks .venv-benchmarks/installed-peers
 	@.venv-benchmarks/bin/python -m tests.benchmarks.peers --out docs/benchmarks.md

@@ -36,7 +36,7 @@ N_HIDDEN = 200
 # one sample's slopes by the weights of a neuron. They were chosen on other points than those of the test.
 SETTINGS = {
     "lif": ((1.0, 0.05), (1.0, 0.2), (1e-2, 1e-2), None),
-    "qif": ((4.0, 0.5), (4.0, 1.0), (3e-2, 3e-2), 3.0),
+    "qif": ((4.0, 0.5), (4.0, 1.0), (2e-2, 2e-2), 3.0),
 }
 
 

@@ -1,7 +1,8 @@
 """Measure, and write the page: ``python -m tests.benchmarks.peers --out docs/benchmarks.md [--spikegd DIR]``.
 
 A peer that is not installed is named and passed over. Of spikegd, which is on no package index, a checkout is given by
-``--spikegd`` or the environment variable ``SPIKEGD_PATH``.
+``--spikegd`` or the environment variable ``SPIKEGD_PATH``; GeNN 5 and mlGeNN, which are on none either, are installed
+from theirs into the same environment.
 """
 
 import argparse

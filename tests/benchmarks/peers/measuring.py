@@ -13,7 +13,7 @@ import numpy as np
 
 from .task import Setup, Sizes
 
-PEERS = ("ours", "norse_peer", "snntorch_peer", "spikingjelly_peer", "jaxsnn_peer", "spikegd_peer")
+PEERS = ("ours", "norse_peer", "snntorch_peer", "spikingjelly_peer", "mlgenn_peer", "jaxsnn_peer", "spikegd_peer")
 _ONE_THREAD = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
@@ -25,13 +25,14 @@ _ONE_THREAD = {
 class Measured:
     """What was computed, and processor seconds per sample, one number per repetition, of single samples and of batches.
 
-    ``memory`` is the largest of the process in GiB.
+    ``memory`` is the largest of the process in GiB, ``slopes`` are those of the batch by the weights onto hidden and
+    onto output neurons.
     """
 
     setup: Setup
     hidden_spikes: float
     versions: dict[str, str]
-    slopes: np.ndarray
+    slopes: tuple[np.ndarray, np.ndarray]
     single: list[float] = field(default_factory=list)
     batch: list[float] = field(default_factory=list)
     memory: float | None = None
@@ -60,7 +61,7 @@ class Worker:
     def ready(self) -> Measured:
         answer = self._answer()
         with np.load(self.slopes_file) as stored:
-            slopes = np.concatenate([stored["first"].ravel(), stored["last"].ravel()]).astype(float)
+            slopes = tuple(stored[name].ravel().astype(float) for name in ("first", "last"))
         return Measured(self.setup, slopes=slopes, **answer)
 
     def measure(self, which: int) -> dict:

@@ -46,8 +46,9 @@ times as long.
 _AFTER = """\
 *Memory* is the largest of the whole process, libraries included. *Spikes* are those per hidden neuron and sample; on a
 grid they are not the same as without one. *Alike* is the cosine of the angle between the gradient of the batch and
-that of brian_qif in double precision: 1 where both are the gradient of the same loss, with the same spikes. A surrogate
-gradient is not meant to be that, so there it is no measure of quality.
+that of brian_qif in double precision, of the weights onto hidden and onto output neurons: 1 where both are the gradient
+of the same loss, with the same spikes. A surrogate gradient is not meant to be that, so there it is no measure of
+quality. EventProp on a time grid is exact in the limit of short steps only.
 
 Packages on torch spend most of a single sample on calls for each of the 1000 steps, which a batch shares. Many packages
 are made for GPUs, which were not measured.
@@ -56,7 +57,8 @@ are made for GPUs, which were not measured.
 
 """
 _COLUMNS = (
-    "package | gradient | time | precision | one sample, ms | ratio | batch, ms | ratio | memory, GiB | spikes | alike"
+    "package | gradient | time | precision | one sample, ms | ratio | batch, ms | ratio | memory, GiB | spikes | "
+    "alike, hidden | alike, output"
 )
 _READOUTS = {"average": "averaged voltages", "first spike": "first spikes"}
 
@@ -86,14 +88,18 @@ def page(measured: list[Measured], missing: list[str], names: list[str], sizes: 
 
 
 def _row(one: Measured, ours: Measured) -> str:
-    alike = one.slopes @ ours.slopes / np.sqrt((one.slopes @ one.slopes) * (ours.slopes @ ours.slopes))
+    alike = [f"{_cosine(*pair):.4f}" for pair in zip(one.slopes, ours.slopes, strict=True)]
     times = []
     for name in ("single", "batch"):
         own, reference = np.median(getattr(one, name)), np.median(getattr(ours, name))
         times += [_digits(own * 1e3, 3), _digits(own / reference, 2)]
     setup, memory = one.setup, "" if one.memory is None else f"{one.memory:.2f}"
     said = (setup.peer, setup.gradient, setup.time, setup.precision, *times, memory)
-    return " | ".join((*said, f"{one.hidden_spikes:.2f}", f"{alike:.4f}"))
+    return " | ".join((*said, f"{one.hidden_spikes:.2f}", *alike))
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return one @ other / np.sqrt((one @ one) * (other @ other))
 
 
 def _digits(value: float, count: int) -> str:
