@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
+from brian_qif.files import write_atomically
 from brian_qif.protocols.landscape_subject import Subject
 from brian_qif.protocols.parallel import backend
-from brian_qif.training.checkpoints import write_atomically
 
 
 def compute_pieces(tasks, folder, threads=None, scheduler=None, progress=None):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from brian_qif.files import write_atomically
 from brian_qif.protocols.checks import plain_numbers, refuse_below, refuse_unless_positive, refuse_unless_whole
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.directions import NORMALISATIONS
@@ -29,7 +30,6 @@ from brian_qif.protocols.landscape_subject import read_subjects
 from brian_qif.protocols.landscape_work import compute_pieces
 from brian_qif.protocols.parallel import claim_folder
 from brian_qif.protocols.study_report import versions_of
-from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.progress import Progress
 
 # Wenig, Memmesheimer & Klos, arXiv:2606.03935: gradient variance between neighbouring points, LIF over QIF.

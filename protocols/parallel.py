@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 from joblib import Parallel, delayed, parallel_config
 
+from brian_qif.files import write_atomically
 from brian_qif.protocols.checks import read_json, read_object
 from brian_qif.protocols.search import writable_folder
-from brian_qif.training.checkpoints import refuse_other_settings, write_atomically
+from brian_qif.training.checkpoints import refuse_other_settings
 from brian_qif.training.progress import Progress
 
 _SETTINGS = "settings.json"

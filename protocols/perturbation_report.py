@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from brian_qif.files import write_atomically
 from brian_qif.plotting.perturbations import (
     draw_changed_raster,
     draw_courses,
@@ -21,7 +22,6 @@ from brian_qif.protocols.perturbed_network import ROUNDING
 from brian_qif.protocols.spike_differences import match_spikes, ranks
 from brian_qif.protocols.spike_distances import distances_over_time
 from brian_qif.protocols.study_report import Section, versions_of, write_page
-from brian_qif.training.checkpoints import write_atomically
 
 _UNITS = {"shift": "s", "weight": "root mean squares of the weights"}
 _SAID = {

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from brian2 import ms, second
 
+from brian_qif.files import write_atomically
 from brian_qif.plotting.studies import draw_confusion, draw_rasters
 from brian_qif.protocols.checks import folder_for_output, refuse_below
 from brian_qif.protocols.data_choice import SYNTHETIC
@@ -24,7 +25,6 @@ from brian_qif.protocols.trained_run import (
     refuse_other_inputs,
     refuse_other_names,
 )
-from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.datasets import SpikeDataset
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from brian_qif.files import write_atomically
 from brian_qif.plotting.trainings import draw_comparison
 from brian_qif.protocols.checks import plain_numbers, read_object, refuse_below
 from brian_qif.protocols.configuration import configured_recipe
@@ -23,7 +24,7 @@ from brian_qif.protocols.reproduction_studies import (
 from brian_qif.protocols.run_folder import fingerprint, read_run
 from brian_qif.protocols.search import search_settings, writable_folder
 from brian_qif.protocols.shd_training import train_on_recordings
-from brian_qif.training.checkpoints import refuse_other_settings, write_atomically
+from brian_qif.training.checkpoints import refuse_other_settings
 from brian_qif.training.datasets import SpikeDataset, said_units
 from brian_qif.training.progress import Progress
 

@@ -12,8 +12,8 @@ import jinja2
 import pandas as pd
 
 from brian_qif import __version__
+from brian_qif.files import write_atomically
 from brian_qif.protocols.training_stability import PUBLISHED as DIVERGED
-from brian_qif.training.checkpoints import write_atomically
 
 # Wenig, Memmesheimer & Klos, on the Spiking Heidelberg Digits: the best test accuracy of a hyperparameter search, and
 # the variance of the gradient between neighbouring points over that of QIF networks.

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from brian_qif.files import write_atomically
 from brian_qif.protocols.checks import read_object
-from brian_qif.training.checkpoints import refuse_other_settings, write_atomically
+from brian_qif.training.checkpoints import refuse_other_settings
 
 
 class RunFolder:

@@ -10,9 +10,9 @@ import optuna
 import pandas as pd
 from optuna.trial import TrialState
 
+from brian_qif.files import write_atomically
 from brian_qif.plotting.studies import draw_importance, draw_parallel, draw_slices
 from brian_qif.protocols.search_study import without_experimental_warnings
-from brian_qif.training.checkpoints import write_atomically
 
 NOTES = (
     "outcome",

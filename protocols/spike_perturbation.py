@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from brian_qif.arguments import check_sample
+from brian_qif.files import write_atomically
 from brian_qif.protocols.checks import (
     folder_for_output,
     refuse_below,
@@ -37,7 +38,6 @@ from brian_qif.protocols.trained_run import (
     refuse_other_names,
 )
 from brian_qif.solvers.simulation import duration_in_seconds
-from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.datasets import SpikeDataset
 from brian_qif.training.progress import Progress
 

@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 
 from brian_qif import __version__
-from brian_qif.training.checkpoints import write_atomically
+from brian_qif.files import write_atomically
 
 TEMPLATE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title><style>

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from brian_qif.files import write_atomically
 from brian_qif.plotting.stability import draw_diverged, draw_histories
 from brian_qif.protocols.checks import plain_numbers, refuse_below, refuse_unless_positive, several
 from brian_qif.protocols.configuration import configured_recipe
@@ -20,7 +21,6 @@ from brian_qif.protocols.preparation import DIVERGED, encoding_of, initialise, p
 from brian_qif.protocols.recipes import scaled_steps
 from brian_qif.protocols.run_folder import fingerprint
 from brian_qif.protocols.study_report import Section, versions_of, write_page
-from brian_qif.training.checkpoints import write_atomically
 from brian_qif.training.datasets import SpikeDataset, said_units
 from brian_qif.training.progress import Progress
 

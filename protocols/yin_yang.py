@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from brian_qif.data.yin_yang import yin_yang
+from brian_qif.files import write_atomically
 from brian_qif.plotting.yin_yang import draw_yin_yang
 from brian_qif.protocols.parallel import claim_folder, run_pieces
 
@@ -178,7 +179,7 @@ def run_example(prepare, encode, published, description, epochs, arguments=None)
     found = run_pieces(function, pieces, Path(folder) / "runs", workers=given.workers, report="text")
     runs = sorted(found.values(), key=lambda run: run["neuron"])
     table = table_of(runs)
-    table.to_csv(Path(folder) / "results.csv", index=False, float_format="%.2f")
+    write_atomically(Path(folder) / "results.csv", table.to_csv(index=False, float_format="%.2f").encode())
     draw_yin_yang(runs, published, Path(folder) / f"{paper}.png")
     print(table.round(2).to_string(index=False))
     print(f"Published: {published[1]} +- {published[2]} %. Results are in '{folder}'.")

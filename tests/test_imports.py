@@ -28,6 +28,7 @@ PARTS = {
     ),
     "preferences": (set(), {"brian2"}),
     "arguments": (set(), {"brian2", "numpy"}),
+    "files": (set(), set()),
     "citations": ({"_version"}, set()),
     "example": ({"gradients", "solvers", "codegen"}, {"brian2", "numpy"}),
     "_shadow": (set(), set()),
@@ -45,8 +46,8 @@ DEFERRED = {
     "training": {"brian_qif.solvers.simulation"},
     "codegen": {"brian2genn", "brian2cuda"},
 }
-# Checks of what users give, which no part can do without.
-EVERYWHERE = {"arguments"}
+# Checks of what users give, and files that are written whole: no part can do without.
+EVERYWHERE = {"arguments", "files"}
 LIBRARY_FORBIDS = ("brian_qif.models", "brian_qif.protocols", "matplotlib")
 
 

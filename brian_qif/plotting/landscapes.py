@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, name_figure, new_figure
+from brian_qif.plotting.style import COLOURS, name_figure, new_figure, save_figure
 
 _KINDS = {"inside": COLOURS[1], "unresolved": COLOURS[4], "at the end": COLOURS[0]}
 _ACROSS, _UP = "Step along direction 1", "Step along direction 2"
@@ -37,7 +37,7 @@ def draw_contours(grids, path, title=None):
         panel.contour(places, places, losses, levels[::3], colors="white", linewidths=0.4, alpha=0.7)
         _mark_network(panel, name)
     _colourbar(figure, panels, filled, "Mean loss")
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_surfaces(grids, path, title=None):
@@ -58,7 +58,7 @@ def draw_surfaces(grids, path, title=None):
         panel.view_init(elev=32, azim=-58)
         panel.set_box_aspect(None, zoom=0.95)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_gradients(fields, path, title=None):
@@ -93,7 +93,7 @@ def draw_gradients(fields, path, title=None):
         bar.ax.tick_params(labelsize=7)
     _colourbar(figure, panels, filled, "Mean loss")
     figure.draw_without_rendering()  # the layout finds room for the labels above the lower bars in a second pass
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_spike_maps(maps, path, title=None):
@@ -120,7 +120,7 @@ def draw_spike_maps(maps, path, title=None):
     figure.supxlabel(_ACROSS, fontsize=9)
     figure.supylabel(_UP, fontsize=9)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_samples(samples, path, title=None):
@@ -147,7 +147,7 @@ def draw_samples(samples, path, title=None):
     figure.supxlabel(_ACROSS, fontsize=9)
     figure.supylabel(_UP, fontsize=9)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_lines(lines, path, title=None):
@@ -187,7 +187,7 @@ def draw_lines(lines, path, title=None):
     panels[0, 0].legend(frameon=False, fontsize=7)
     figure.supxlabel("Step along the line", fontsize=9)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_changes(tables, neurons, duration, path, title=None):
@@ -238,7 +238,7 @@ def draw_changes(tables, neurons, duration, path, title=None):
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(which="both", labelsize=8)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_roughness(networks, path, title=None):
@@ -284,7 +284,7 @@ def draw_roughness(networks, path, title=None):
         panel.grid(color="0.92", linewidth=0.8)
         panel.set_axisbelow(True)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _side_by_side(count, title, height=4.4):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, name_figure, new_figure
+from brian_qif.plotting.style import COLOURS, name_figure, new_figure, save_figure
 
 _GREY = "0.72"
 _MEASURES = {"victor_purpura": "Victor-Purpura", "van_rossum": "van Rossum", "spike": "SPIKE"}
@@ -53,7 +53,7 @@ def draw_changed_raster(layers, mark, duration, path, title=None):
     panels[-1].set_xlabel("Time (s)")
     _fates(figure, panels[0], mark)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _counted(moved, lost, gained):
@@ -92,7 +92,7 @@ def draw_courses(table, path, title=None):
     figure = new_figure(1.4 + 3.9 * max(1, len(layers)), 3.7)
     if not layers:
         figure.text(0.5, 0.5, "No state differs at any time.", ha="center")
-        figure.savefig(path)
+        save_figure(figure, path)
         return
     panels = figure.subplots(1, len(layers), sharex=True, squeeze=False).ravel()
     for panel, layer in zip(panels, layers, strict=True):
@@ -118,7 +118,7 @@ def draw_courses(table, path, title=None):
         *panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, title="Size"
     )
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _by_size(table):
@@ -167,7 +167,7 @@ def draw_dose_response(loss, layers, unit, path, title=None):
     if not any(np.isfinite(line.get_ydata()).any() for panel in panels for line in panel.lines):
         figure.clear()  # nothing by which axes with logarithms could be scaled
         figure.text(0.5, 0.5, "Nothing changes, whatever the size.", ha="center")
-        figure.savefig(path)
+        save_figure(figure, path)
         return
     for panel in panels:
         panel.set_xscale("log")
@@ -178,7 +178,7 @@ def draw_dose_response(loss, layers, unit, path, title=None):
         panel.spines[["top", "right"]].set_visible(False)
         panel.legend(frameon=False, fontsize=8.5)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _quartiles(table, column):
@@ -228,7 +228,7 @@ def draw_layer_counts(table, path, title=None):
     figure.supxlabel("Size of the perturbation", fontsize=10)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=9)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_spike_distances(table, path, title=None):
@@ -267,7 +267,7 @@ def draw_spike_distances(table, path, title=None):
         *panels[0, 0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, title="Size"
     )
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_rank_order(table, path, title=None):
@@ -299,4 +299,4 @@ def draw_rank_order(table, path, title=None):
         panel.set_ylim(-1.15 * largest, 1.15 * largest)
     panels[0].set_ylabel("Places gained or lost")
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)

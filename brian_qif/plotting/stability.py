@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, name_figure, name_panel, new_figure
+from brian_qif.plotting.style import COLOURS, name_figure, name_panel, new_figure, save_figure
 
 
 def draw_diverged(table, published, path, title=None):
@@ -59,7 +59,7 @@ def draw_diverged(table, published, path, title=None):
     panel.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     name_panel(panel, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_histories(histories, runs, path, title=None):
@@ -121,4 +121,4 @@ def draw_histories(histories, runs, path, title=None):
     panels[0, 0].plot([], [], ":", color="0.5", label="loss before (median)")
     figure.legend(loc="outside lower center", ncols=len(multiples) + 2, frameon=False, fontsize=9)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, name_figure, name_panel, new_figure
+from brian_qif.plotting.style import COLOURS, name_figure, name_panel, new_figure, save_figure
 
 
 def draw_confusion(matrix, names, path, title=None):
@@ -42,7 +42,7 @@ def draw_confusion(matrix, names, path, title=None):
     panel.set_ylabel("True")
     figure.colorbar(image, ax=panel, label="Share of the true class", shrink=0.8)
     name_panel(panel, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_rasters(rasters, n_neurons, duration, path, title=None):
@@ -81,7 +81,7 @@ def draw_rasters(rasters, n_neurons, duration, path, title=None):
     figure.supxlabel("Time (s)", fontsize=10)
     figure.supylabel("Hidden neuron", fontsize=10)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_importance(shares, path, title=None):
@@ -109,7 +109,7 @@ def draw_importance(shares, path, title=None):
     panel.set_xlabel("Importance (PED-ANOVA, share)")
     panel.spines[["top", "right"]].set_visible(False)
     name_panel(panel, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_slices(table, names, value, log, path, title=None):
@@ -162,7 +162,7 @@ def draw_slices(table, names, value, log, path, title=None):
     marks = np.unique(np.linspace(table["number"].min(), table["number"].max(), 6).astype(int))
     figure.colorbar(points, ax=panels.tolist(), label="Trial", shrink=0.6, ticks=marks)
     name_figure(figure, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_parallel(table, names, value, log, path, title=None):
@@ -200,7 +200,7 @@ def draw_parallel(table, names, value, log, path, title=None):
     panel.spines[["top", "right", "left"]].set_visible(False)
     figure.colorbar(colours, ax=panel, label=value.replace("_", " ").capitalize(), shrink=0.8)
     name_panel(panel, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _levels(column):

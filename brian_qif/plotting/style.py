@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+
+from brian_qif.files import write_atomically
 
 COLOURS = ("#0b6e99", "#c8553d", "#588b4a", "#7b4f9d", "#a87f1f", "#5c6670")
 
@@ -15,6 +18,11 @@ def new_figure(width, height, dpi=150):
     figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_figure(figure, path):
+    """Write a picture in one go; its ending says of what kind it is, and without one it is a PNG."""
+    write_atomically(path, partial(figure.savefig, format=Path(path).suffix[1:] or None))
 
 
 def refuse_other_pictures(path):

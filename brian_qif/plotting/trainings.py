@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brian_qif.plotting.style import COLOURS, name_panel, new_figure
+from brian_qif.plotting.style import COLOURS, name_panel, new_figure, save_figure
 
 
 def draw_curves(history, path, title=None):
@@ -90,7 +90,7 @@ def draw_raster(times, units, n_units, path, title=None):
     panel.set_ylabel("Input neuron")
     panel.spines[["top", "right"]].set_visible(False)
     name_panel(panel, title)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _four_panels(title):
@@ -134,4 +134,4 @@ def _save(figure, panels, path):
     # Set at the end: a limit that is set earlier stays where the first curve needed it.
     for panel in (panels[0], panels[3]):
         panel.set_ylim(bottom=0)
-    figure.savefig(path)
+    save_figure(figure, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, new_figure
+from brian_qif.plotting.style import COLOURS, new_figure, save_figure
 
 # Of yin, yang and dots.
 _CLASS_COLOURS = ("#0b6e99", "#c8553d", "#e0b13f")
@@ -33,7 +33,7 @@ def draw_yin_yang(runs, published, path):
     _draw_errors(panels[0], runs, neurons, published)
     for panel, neuron in zip(panels[1:], neurons, strict=True):
         _draw_map(panel, next(run for run in runs if run["neuron"] == neuron))
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _draw_errors(panel, runs, neurons, published):
