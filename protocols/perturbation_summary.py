@@ -1,10 +1,38 @@
-"""What the tables of a study of perturbations say, in few numbers."""
+"""The tables of a study of perturbations, and what they say in few numbers."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from brian_qif.protocols.divergence import flux_tube_radius
+
+
+def tables_of(found, network):
+    """The pieces of a study as tables: perturbations, changes by layer, and courses of the distance of states."""
+    tables = {
+        name: pd.DataFrame([row for piece in found.values() for row in piece[name]])
+        for name in ("perturbations", "changes")
+    }
+    return {**tables, "courses": _courses(found, tables["perturbations"], network.times)}
+
+
+def _courses(found, perturbations, times):
+    """Quartiles of the distance of the states, by layer, size and time since the perturbation."""
+    courses = [course for piece in found.values() for course in piece["courses"]]
+    rows, quartile_names = [], ["lower_quartile", "median", "upper_quartile"]
+    for size, own in perturbations.groupby("size", dropna=False):
+        for layer in courses[0]:
+            curves = np.full((len(own), len(times)), np.nan)
+            for place, k in enumerate(own.index):
+                curve = courses[k][layer]
+                curves[place, : len(curve)] = curve
+            known = np.isfinite(curves).sum(axis=0)
+            quartiles = np.nanquantile(curves[:, known > 0], (0.25, 0.5, 0.75), axis=0)
+            for lag, values, number in zip(times, quartiles.T, known, strict=False):
+                named = dict(zip(quartile_names, values.tolist(), strict=True))
+                rows.append({"size": size, "response_layer": layer, "lag": lag, "perturbations": int(number), **named})
+    return pd.DataFrame(rows, columns=["size", "response_layer", "lag", "perturbations", *quartile_names])
 
 
 def summarise(tables, network):

@@ -24,7 +24,7 @@ from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.parallel import claim_folder, refuse_no_address, run_pieces
 from brian_qif.protocols.perturbation_pieces import SIZED, SIZES, Plan, chosen_perturbations, perturb_sample
 from brian_qif.protocols.perturbation_report import draw_all, write_report
-from brian_qif.protocols.perturbation_summary import summarise
+from brian_qif.protocols.perturbation_summary import summarise, tables_of
 from brian_qif.protocols.perturbed_network import KINDS, PerturbedNetwork, refuse_unknown_kind
 from brian_qif.protocols.preparation import encoding_of
 from brian_qif.protocols.run_folder import digest_of, fingerprint
@@ -200,7 +200,8 @@ def perturb_network(
     threads : int
         Samples computed at a time; it changes no number.
     about : dict, optional
-        What else decides the outcome, to be kept among the settings; by default a digest of network and samples.
+        What else decides the outcome, to be kept among the settings; by default a digest of
+        network and samples, and what the loss is of the first one.
     elsewhere : tuple, optional
         The address of a Dask scheduler, and a function without arguments by which its workers make the same
         `PerturbedNetwork`, with the default solver.
@@ -246,16 +247,16 @@ def perturb_network(
         refuse_no_address(elsewhere[0])
     seconds = duration_in_seconds(duration)
     perturbed = PerturbedNetwork(network, duration, layer, loss, stimulus, solver, times=_times(duration))
-    heard = [one if one is None else [*map(np.asarray, (one.times, one.units, one.label))] for one in samples.values()]
-    about = {"network": digest_of([perturbed.reading.plan, heard])} if about is None else about
+    number, sample = next(iter(samples.items()))
+    first = perturbed.run(sample)
+    chosen_perturbations(perturbed, first, number, plan)  # what it refuses is refused before there is a folder
+    about = _identity(perturbed, samples, first) if about is None else about
     about = about if solver is None else {**about, "solver": repr(solver)}
-    for number, sample in list(samples.items())[:1]:  # what one sample refuses is refused before there is a folder
-        chosen_perturbations(perturbed, perturbed.run(sample), number, plan)
     asked = {**asdict(plan), "sizes": list(plan.sizes), "samples": list(samples)}
     settings = {**about, "layer": perturbed.layer, "duration": seconds, **asked}
     folder = claim_folder(out, settings)
     found = _compute(perturbed, samples, plan, folder / "pieces", threads, elsewhere, report)
-    tables = _tables(found, perturbed)
+    tables = tables_of(found, perturbed)
     for name, frame in tables.items():
         _write_table(frame, folder / f"{name}.{table}")
     summary = {"settings": settings, "found": summarise(tables, perturbed)}
@@ -263,6 +264,14 @@ def perturb_network(
     write_report(folder, summary, tables, pictures)
     write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     return summary
+
+
+def _identity(perturbed, samples, first):
+    """By what the study is known again; a loss may be any function, so it is known by what it said of a trial."""
+    heard = [one if one is None else [*map(np.asarray, (one.times, one.units, one.label))] for one in samples.values()]
+    # To the digits in which all machines agree.
+    loss = None if perturbed.loss is None else f"{type(perturbed.loss).__name__}, {first.loss:.9g} of the first sample"
+    return {"network": digest_of([perturbed.reading.plan, heard]), "loss": loss}
 
 
 def _compute(perturbed, samples, plan, folder, threads, elsewhere, report):
@@ -299,15 +308,6 @@ def _perturb_there(network_there, sample, number, plan):
     return perturb_sample(network_there(), sample, number, plan)
 
 
-def _tables(found, network):
-    """The pieces of a study as tables: perturbations, changes by layer, and courses of the distance of states."""
-    tables = {
-        name: pd.DataFrame([row for piece in found.values() for row in piece[name]])
-        for name in ("perturbations", "changes")
-    }
-    return {**tables, "courses": _courses(found, tables["perturbations"], network.times)}
-
-
 def embedded_test():
     """The file of test samples that comes with the package."""
     from brian_qif.data.embedded import embedded_files
@@ -327,24 +327,6 @@ def _write_table(frame, path):
         write_atomically(path, partial(frame.to_parquet, index=False))
     else:
         write_atomically(path, frame.to_csv(index=False).encode())
-
-
-def _courses(found, perturbations, times):
-    """Quartiles of the distance of the states, by layer, size and time since the perturbation."""
-    courses = [course for piece in found.values() for course in piece["courses"]]
-    rows, quartile_names = [], ["lower_quartile", "median", "upper_quartile"]
-    for size, own in perturbations.groupby("size", dropna=False):
-        for layer in courses[0]:
-            curves = np.full((len(own), len(times)), np.nan)
-            for place, k in enumerate(own.index):
-                curve = courses[k][layer]
-                curves[place, : len(curve)] = curve
-            known = np.isfinite(curves).sum(axis=0)
-            quartiles = np.nanquantile(curves[:, known > 0], (0.25, 0.5, 0.75), axis=0)
-            for lag, values, number in zip(times, quartiles.T, known, strict=False):
-                named = dict(zip(quartile_names, values.tolist(), strict=True))
-                rows.append({"size": size, "response_layer": layer, "lag": lag, "perturbations": int(number), **named})
-    return pd.DataFrame(rows, columns=["size", "response_layer", "lag", "perturbations", *quartile_names])
 
 
 def add_arguments(parser):

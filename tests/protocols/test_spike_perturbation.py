@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from brian2 import ms
 
-from brian_qif import EventSolver
+from brian_qif import EventSolver, SpikeFunctionLoss
 from brian_qif.cli import main
 from brian_qif.protocols.balanced_network import build_balanced_network
 from brian_qif.protocols.run_folder import fingerprint
@@ -92,17 +92,20 @@ def test_the_same_numbers_again(place, tmp_path):
         perturb(place / "run", place / "test.h5", tmp_path / "whole", **{**options, "seed": 4})
 
 
-def test_a_folder_is_of_one_network_and_one_solver(tmp_path):
+def test_a_folder_is_of_one_network_one_loss_and_one_solver(tmp_path):
     numbers = {"sizes": (1e-6,), "repeats": 1, "distances": ()}
 
-    def study(degree, **more):
+    def study(degree, power=2, **more):
         network = build_balanced_network("qif", size=20, degree=degree, duration=200 * ms)
-        return perturb_network(network, 200 * ms, "neurons", tmp_path, **numbers, **more)
+        loss = SpikeFunctionLoss(network["neurons"], lambda t, i: (np.sum(t**power), power * t ** (power - 1)))
+        return perturb_network(network, 200 * ms, "neurons", tmp_path, loss=loss, **numbers, **more)
 
     assert study(5)["found"] == study(5)["found"]
+    with pytest.raises(ValueError, match="other settings: loss was 'SpikeFunctionLoss, .* of the first sample', now"):
+        study(5, power=3)
     with pytest.raises(ValueError, match="belongs to a run with other settings: network was"):
         study(8)
-    with pytest.raises(ValueError, match="other settings: solver was None, now"):
+    with pytest.raises(ValueError, match="other settings: .*; solver was None, now"):
         study(5, solver=EventSolver(dtype="float32"))
 
 
