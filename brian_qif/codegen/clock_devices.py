@@ -20,6 +20,9 @@ from brian_qif.solvers.clock_tasks import Layout, Task, Values, register_device,
 # Seconds after which everything is looked through again for what nobody needs any more.
 _COLLECTED_EVERY = 10.0
 _last_collection = -_COLLECTED_EVERY
+# Python 3.12 freezes some hundred immortal objects by itself; whoever else freezes, freezes all of an interpreter, and
+# that is four thousand before anything is imported.
+_FROZEN_BY_PYTHON = 2000
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def without_old_objects() -> Iterator[None]:
     """
     global _last_collection
     now = time.monotonic()
-    if gc.get_freeze_count() > 0 or now - _last_collection > _COLLECTED_EVERY:
+    if gc.get_freeze_count() > _FROZEN_BY_PYTHON or now - _last_collection > _COLLECTED_EVERY:
         _last_collection = now
         yield
         return

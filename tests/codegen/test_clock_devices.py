@@ -56,20 +56,25 @@ def samples(seed):
 
 
 def test_a_collection_of_garbage_spares_what_was_there_except_now_and_then(monkeypatch):
+    def frozen():
+        """Whether objects are, beside the few that Python 3.12 freezes by itself."""
+        return gc.get_freeze_count() > clock_devices._FROZEN_BY_PYTHON
+
+    gc.collect()
     monkeypatch.setattr(clock_devices, "_last_collection", time.monotonic())
     with clock_devices.without_old_objects():
-        assert gc.get_freeze_count() > 0
-    assert gc.get_freeze_count() == 0
+        assert frozen()
+    assert not frozen()
     gc.freeze()  # the user's own
     try:
         with clock_devices.without_old_objects():
             pass
-        assert gc.get_freeze_count() > 0
+        assert frozen()
     finally:
         gc.unfreeze()
     monkeypatch.setattr(clock_devices, "_last_collection", time.monotonic() - 60)
     with clock_devices.without_old_objects():
-        assert gc.get_freeze_count() == 0
+        assert not frozen()
 
 
 def test_cpp_standalone_gives_the_numbers_of_runtime_and_is_built_once():
