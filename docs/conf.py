@@ -29,6 +29,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    # Formulas are set without a network, too.
+    "sphinx-mathjax-offline",
     "numpydoc",
 ]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
