@@ -7,11 +7,17 @@ ABOUT = (
     '`jaxsnn.event` with `backprop_method="eventprop"`, compiled by `jax.jit`; room for a tenth more spikes of '
     "neurons than the busiest sample has."
 )
-SETUPS = [Setup("jaxsnn", "lif", "first spike", "exact (EventProp)", "no grid", "float32")]
+SETUPS = [
+    Setup("jaxsnn", "lif", "first spike", "exact (EventProp)", "no grid", precision)
+    for precision in ("float64", "float32")
+]
 
 
 def prepare(setup: Setup, task: Task):
     import jax
+
+    jax.config.update("jax_enable_x64", setup.precision == "float64")
+
     import jax.numpy as jnp
     import numpy as np
     from jaxsnn.event.loss import first_spike

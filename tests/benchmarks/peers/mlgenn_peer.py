@@ -13,9 +13,8 @@ ABOUT = (
     "`EventPropCompiler` with the parameters that it advises, as code for one thread (`single_threaded_cpu`, which "
     "knows no batches), its loop over the steps in Python; an optimiser that hands the gradient out and moves nothing."
 )
-SETUPS = [Setup("mlGeNN", "lif", "average", "EventProp on the grid", "1 ms", "float32")]
+SETUPS = [Setup("mlGeNN", "lif", "average", "EventProp on the grid", step, "float32") for step in ("1 ms", "0.1 ms")]
 
-STEP = 1e-3
 # Room for spikes of one neuron in two samples; if there are more, it says so and ends.
 MOST_SPIKES = 500
 
@@ -27,7 +26,7 @@ def prepare(setup: Setup, task: Task):
     from ml_genn.utils.data import preprocess_spikes
 
     sizes = task.sizes
-    compiled, stimulus, hidden, outputs = _compiled(task)
+    compiled, stimulus, hidden, outputs = _compiled(task, step=float(setup.time.removesuffix(" ms")))
     samples = [
         ({stimulus: [preprocess_spikes(times * 1e3, units, sizes.inputs)]}, {outputs: np.array([label])})
         for times, units, label in zip(task.times, task.units, task.labels, strict=True)
@@ -59,8 +58,8 @@ def prepare(setup: Setup, task: Task):
     return gradient
 
 
-def _compiled(task: Task):
-    """The network, ready to compute, and its three populations."""
+def _compiled(task: Task, step: float):
+    """The network, ready to compute in steps of so many milliseconds, and its three populations."""
     from ml_genn import Connection, Network, Population
     from ml_genn.compilers import EventPropCompiler
     from ml_genn.compilers.event_prop_compiler import default_params
@@ -79,14 +78,14 @@ def _compiled(task: Task):
         # Its softmax has no gain, so the weights have it.
         Connection(hidden, outputs, Dense(GAIN * task.last), Exponential(tau_s))
     compiler = EventPropCompiler(
-        example_timesteps=round(DURATION / STEP),
+        example_timesteps=round(DURATION * 1e3 / step),
         losses="sparse_categorical_crossentropy",
         # Without memory its first moment is the gradient.
         optimiser=Adam(alpha=0.0, beta1=0.0),
         batch_size=1,
         max_spikes=MOST_SPIKES,
         strict_buffer_checking=True,
-        dt=STEP * 1e3,
+        dt=step,
         backend="single_threaded_cpu",
     )
     compiled = compiler.compile(network, "peer")

@@ -48,7 +48,8 @@ _AFTER = """\
 grid they are not the same as without one. *Alike* is the cosine of the angle between the gradient of the batch and
 that of brian_qif in double precision, of the weights onto hidden and onto output neurons: 1 where both are the gradient
 of the same loss, with the same spikes. A surrogate gradient is not meant to be that, so there it is no measure of
-quality. EventProp on a time grid is exact in the limit of short steps only.
+quality. EventProp on a time grid is exact in the limit of short steps only, and with single precision a spike may
+be lost.
 
 Packages on torch spend most of a single sample on calls for each of the 1000 steps, which a batch shares. Many packages
 are made for GPUs, which were not measured.
