@@ -27,6 +27,15 @@ def step_of_the_clock():
 
 
 @pytest.fixture
+def quick_folder(tmp_path) -> Path:
+    """A folder for scripts in processes of their own, where Brian2 takes the target and the flags from above."""
+    flags = prefs.codegen.cpp.extra_compile_args_gcc
+    text = f"[codegen]\ntarget = 'numpy'\n[codegen.cpp]\nextra_compile_args_gcc = {flags!r}\n"
+    (tmp_path / "brian_preferences").write_text(text)
+    return tmp_path
+
+
+@pytest.fixture
 def recordings() -> Path:
     """The folder with recordings, in the layout of SHD, that the variable BRIAN_QIF_DATA names."""
     folder = os.environ.get("BRIAN_QIF_DATA")

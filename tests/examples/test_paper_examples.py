@@ -15,15 +15,15 @@ TINY = {
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_an_example_draws_its_picture(name, tmp_path):
+def test_an_example_draws_its_picture(name, quick_folder):
     script = EXAMPLES / f"{name}.py"
     if not script.exists():
         pytest.skip("the documentation is not here")
-    command = [sys.executable, str(script), "--out", str(tmp_path), *TINY[name]]
-    finished = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, str(script), "--out", "drawn", *TINY[name]]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=quick_folder)
     assert finished.returncode == 0, finished.stderr
-    assert (tmp_path / f"{name}.png").stat().st_size > 20_000
-    assert f"drawn into '{tmp_path / name}.png'" in finished.stdout
+    assert (quick_folder / "drawn" / f"{name}.png").stat().st_size > 20_000
+    assert f"drawn into 'drawn/{name}.png'" in finished.stdout
 
 
 @pytest.mark.parametrize("name", TINY)

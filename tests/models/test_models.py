@@ -177,11 +177,12 @@ def test_time_constants_made_equal_later_are_refused_by_the_exact_method(make):
     assert reason.endswith("Make the group with method='rk4'.")
 
 
-def test_spike_trains_are_the_same_on_every_target():
+def test_spike_trains_are_the_same_on_every_target(quick_folder):
     """numpy, cython and cpp_standalone: the same spikes, bit for bit."""
     trains = {}
     for target in ("numpy", "cython", "cpp_standalone"):
-        finished = subprocess.run([sys.executable, str(SCRIPT), target], capture_output=True, text=True)
+        command = [sys.executable, str(SCRIPT), target]
+        finished = subprocess.run(command, capture_output=True, text=True, cwd=quick_folder)
         assert finished.returncode == 0, finished.stderr[-2000:]
         trains[target] = finished.stdout
     assert trains["numpy"].count("\n") >= 12

@@ -91,15 +91,15 @@ def test_brian2_says_what_the_exact_solver_says(digit_runs, step, neuron, agreem
     assert errors[0.2] / errors[0.1] > 1.7
 
 
-def test_a_standalone_program_says_the_same(digit_runs, tmp_path):
+def test_a_standalone_program_says_the_same(digit_runs, quick_folder):
     root = Path(__file__).parents[2]
     script = root / "tests" / "protocols" / "standalone_script.py"
-    command = [sys.executable, str(script), str(digit_runs / "qif"), str(tmp_path / "outputs.npy")]
+    command = [sys.executable, str(script), str(digit_runs / "qif"), str(quick_folder / "outputs.npy")]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    finished = subprocess.run(command, cwd=quick_folder, env=environment, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     exact, _ = load_network(digit_runs / "qif").classify(heard())
-    outputs = np.load(tmp_path / "outputs.npy")
+    outputs = np.load(quick_folder / "outputs.npy")
     assert np.mean(outputs.argmax(axis=1) == exact.argmax(axis=1)) >= 0.99
 
 

@@ -15,16 +15,17 @@ EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 
 
 @pytest.mark.parametrize("paper", ["Wunderlich_2021", "Goltz_2021"])
-def test_an_example_runs_alone_and_keeps_its_runs(paper, tmp_path, capsys):
-    options = ["--samples", "40", "--epochs", "1", "--out", str(tmp_path)]
+def test_an_example_runs_alone_and_keeps_its_runs(paper, quick_folder, capsys):
+    out = quick_folder / "out"
+    options = ["--samples", "40", "--epochs", "1", "--out", str(out)]
     command = [sys.executable, EXAMPLES / f"{paper}.py", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=quick_folder)
     assert done.returncode == 0, done.stderr
-    table = pd.read_csv(tmp_path / "results.csv")
+    table = pd.read_csv(out / "results.csv")
     assert list(table["neuron"]) == ["lif", "qif"] and set(table["epochs"]) == {1}
     assert np.all((table["mean"] >= 0) & (table["mean"] <= 100))
-    assert (tmp_path / f"{paper}.png").stat().st_size > 5000
-    run = json.loads((tmp_path / "runs" / "qif_0.json").read_text())
+    assert (out / f"{paper}.png").stat().st_size > 5000
+    run = json.loads((out / "runs" / "qif_0.json").read_text())
     assert len(run["map"]) == MAP_SIZE**2 and set(run["map"]) <= {0, 1, 2}
     # What is kept needs no network.
     again = run_example(None, None, (paper, 90.0, 1.0), "", 1, options)
