@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.accuracy import DOUBLE, MODELS, PRECISIONS, WIRINGS, example_plan, measure, sensitive_plan
+from tests.accuracy import COARSE_NUMPY, DOUBLE, MODELS, PRECISIONS, WIRINGS, example_plan, measure, sensitive_plan
 
 # A spike time is the sum of some ten steps, each rounded by half a unit in the last place, and the root at its end.
 TIMES = 4
 # A slope is a sum over as many steps, of products of adjoint and state that are rounded themselves; kappa is measured
 # by changes of random sign, which fall short of the sum of absolute values by a factor of a few.
-SLOPES = 20
+SLOPES = 60 if COARSE_NUMPY else 20
 
 
 def assert_accurate(plan, largest=1e-12, **keywords):
