@@ -39,6 +39,8 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build", "scripts"]
 html_theme = "furo"
 html_title = "brian_qif"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
