@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, name_figure, new_figure, save_figure
+from brian_qif.plotting.style import COLOURS, count_whole, name_figure, new_figure, save_figure
 
 _KINDS = {"inside": COLOURS[1], "unresolved": COLOURS[4], "at the end": COLOURS[0]}
 _ACROSS, _UP = "Step along direction 1", "Step along direction 2"
@@ -228,6 +228,7 @@ def draw_changes(tables, neurons, duration, path, title=None):
         panels[0, column].set_xlabel("Step along the line", fontsize=9)
         panels[0, column].set_xlim(-1.03 * reach, 1.03 * reach)
         panels[1, column].set_xlabel("Neuron", fontsize=9)
+        count_whole(panels[1, column].xaxis)
         panels[1, column].set_xlim(-1, neurons)
         panels[2, column].set_xlabel("Size of the jump of the loss", fontsize=9)
         for panel in panels[:2, column]:

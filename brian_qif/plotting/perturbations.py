@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, name_figure, new_figure, save_figure
+from brian_qif.plotting.style import COLOURS, count_whole, name_figure, new_figure, save_figure
 
 _GREY = "0.72"
 _MEASURES = {"victor_purpura": "Victor-Purpura", "van_rossum": "van Rossum", "spike": "SPIKE"}
@@ -48,6 +48,7 @@ def draw_changed_raster(layers, mark, duration, path, title=None):
         panel.set_ylim(size - 0.5, -0.5)
         panel.set_title(f"{name}: {_counted(moved, lost, gained)}", loc="left", fontsize=9.5)
         panel.set_ylabel("Neuron")
+        count_whole(panel.yaxis)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_xlim(0, duration)
     panels[-1].set_xlabel("Time (s)")

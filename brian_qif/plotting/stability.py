@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, name_figure, name_panel, new_figure, save_figure
+from brian_qif.plotting.style import COLOURS, count_whole, name_figure, name_panel, new_figure, save_figure
 
 
 def draw_diverged(table, published, path, title=None):
@@ -81,7 +81,7 @@ def draw_histories(histories, runs, path, title=None):
         If the file cannot be written.
     """
     from matplotlib import colormaps
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
     neurons, multiples = list(dict.fromkeys(runs["neuron"])), sorted(runs["multiple"].unique())
     shades = colormaps["viridis"](np.linspace(0, 0.85, len(multiples)))
@@ -103,7 +103,7 @@ def draw_histories(histories, runs, path, title=None):
             panel.set_title(f"{neuron.upper()}: {name}", loc="left", fontsize=10)
             panel.spines[["top", "right"]].set_visible(False)
             panel.grid(axis="y", color="0.92", linewidth=0.8)
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+            count_whole(panel.xaxis)
         row[0].axhline(runs["loss_before"][runs["neuron"] == neuron].median(), color="0.5", linewidth=1, linestyle=":")
         for panel, name in ((row[0], "loss"), (row[2], "gradient_norm_input_synapses_w")):
             if (histories[name] > 0).any():

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from brian_qif.plotting.style import COLOURS, name_figure, name_panel, new_figure, save_figure
+from brian_qif.plotting.style import COLOURS, count_whole, name_figure, name_panel, new_figure, save_figure
 
 
 def draw_confusion(matrix, names, path, title=None):
@@ -80,6 +80,7 @@ def draw_rasters(rasters, n_neurons, duration, path, title=None):
     panels[0].set_ylim(n_neurons - 0.5, -0.5)
     figure.supxlabel("Time (s)", fontsize=10)
     figure.supylabel("Hidden neuron", fontsize=10)
+    count_whole(panels[0].yaxis)
     name_figure(figure, title)
     save_figure(figure, path)
 

@@ -44,3 +44,10 @@ def name_panel(panel, title):
     """A title above a panel, at the left, if there is one."""
     if title is not None:
         panel.set_title(title, loc="left", fontsize=10.5)
+
+
+def count_whole(axis):
+    """Ticks of an axis at whole numbers only: of epochs, or of neurons."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brian_qif.plotting.style import COLOURS, name_panel, new_figure, save_figure
+from brian_qif.plotting.style import COLOURS, count_whole, name_panel, new_figure, save_figure
 
 
 def draw_curves(history, path, title=None):
@@ -88,13 +88,14 @@ def draw_raster(times, units, n_units, path, title=None):
     panel.set_ylim(n_units - 0.5, -0.5)
     panel.set_xlabel("Time (s)")
     panel.set_ylabel("Input neuron")
+    count_whole(panel.yaxis)
     panel.spines[["top", "right"]].set_visible(False)
     name_panel(panel, title)
     save_figure(figure, path)
 
 
 def _four_panels(title):
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import PercentFormatter
 
     figure = new_figure(9, 6.2)
     if title is not None:
@@ -106,7 +107,7 @@ def _four_panels(title):
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(axis="y", color="0.9", linewidth=0.8)
         panel.set_axisbelow(True)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        count_whole(panel.xaxis)
     for panel in panels[2:]:
         panel.set_xlabel("Epoch")
     for panel in panels[1:3]:
