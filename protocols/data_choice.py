@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from brian_qif.data.embedded import embedded_files
 from brian_qif.protocols.checks import first_other_name
-from brian_qif.training.datasets import SpikeDataset
+from brian_qif.training.datasets import SpikeDataset, refuse_no_share
 
 SYNTHETIC = "The data are SYNTHETIC speech: they show that training works, and nothing about real speech."
 
@@ -28,12 +28,15 @@ def chosen_files(train=None, test=None, validate=None):
 
     Raises
     ------
+    TypeError
+        If the share is no number.
     ValueError
-        If only one file is given, or a test file that would not be used.
+        If only one file is given, or a test file that would not be used, or the share is not between 0 and 1.
     """
     if validate is not None:
         if test is not None:
             raise ValueError("With 'validate', a part of the training file is the test; do not give 'test'.")
+        refuse_no_share(validate)
         return (embedded_files()[0] if train is None else train), None
     if train is None and test is None:
         return embedded_files()

@@ -288,8 +288,7 @@ class SpikeDataset:
         """
         if not isinstance(by, str) or by not in ("speaker", "sample"):
             raise ValueError(f"Data are split by 'speaker' or by 'sample', not by {by!r}.")
-        if not 0 < plain_number(share, "The share that is held out") < 1:
-            raise ValueError(f"The share that is held out has to lie between 0 and 1, not be {share}.")
+        refuse_no_share(share)
         generator = np.random.default_rng([whole_number(seed, "The seed", 0), 3])
         speakers = np.unique(self.speakers)
         if by == "speaker" and len(speakers) > 1:
@@ -358,3 +357,9 @@ def said_units(file, labelled=True):
     """
     with SpikeDataset(file, labelled=labelled) as dataset:
         return dataset._said_units
+
+
+def refuse_no_share(share):
+    """Refuse a share to be held out that is no number between 0 and 1."""
+    if not 0 < plain_number(share, "The share that is held out") < 1:
+        raise ValueError(f"The share that is held out has to lie between 0 and 1, not be {share}.")

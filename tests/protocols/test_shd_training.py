@@ -259,6 +259,9 @@ def test_validation_holds_out_whole_speakers(tmp_path):
     assert summary["settings"]["test_data"] is None
     with pytest.raises(ValueError, match="do not give 'test'"):
         train_on_recordings(train=train, test=train, out=tmp_path / "two", validate=0.3, **SMALL)
+    with pytest.raises(ValueError, match="has to lie between 0 and 1, not be 3"):
+        train_on_recordings(train=train, out=tmp_path / "three", validate=3, **SMALL)
+    assert not (tmp_path / "three").exists()
 
 
 def test_settings_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
