@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -37,3 +38,8 @@ def write_atomically(path, content):
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Replace a JSON file in one go, see :func:`write_atomically`."""
+    write_atomically(path, f"{json.dumps(value, indent=2)}\n".encode())

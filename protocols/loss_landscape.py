@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from brian_qif.files import write_atomically
+from brian_qif.files import write_atomically, write_json
 from brian_qif.protocols.checks import plain_numbers, refuse_below, refuse_unless_positive, refuse_unless_whole
 from brian_qif.protocols.data_choice import SYNTHETIC
 from brian_qif.protocols.directions import NORMALISATIONS
@@ -206,7 +205,7 @@ def _write(found, folder, settings, data):
         )
     pictures = draw_all(found, folder, data)
     summary["files"] = [*tables, "summary.json", "report.html", *[path.name for _, path in pictures]]
-    write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    write_json(folder / "summary.json", summary)
     write_report(folder / "report.html", summary, pictures, tables["changes.csv"])
     return summary
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from brian2 import ms, second
 
-from brian_qif.files import write_atomically
+from brian_qif.files import write_atomically, write_json
 from brian_qif.plotting.studies import draw_confusion, draw_rasters
 from brian_qif.protocols.checks import folder_for_output, refuse_below
 from brian_qif.protocols.data_choice import SYNTHETIC
@@ -114,7 +114,7 @@ def predict(run, file, out=None, rasters=6, threads=None, solver="event", device
         pictures += ["confusion.csv", "confusion.png"]
     write_atomically(folder / "predictions.csv", table.to_csv(index=False).encode())
     summary["written"] = {"folder": str(folder), "files": ["predictions.csv", "prediction.json", *pictures]}
-    write_atomically(folder / "prediction.json", (json.dumps(summary, indent=2) + "\n").encode())
+    write_json(folder / "prediction.json", summary)
     return summary, table
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brian_qif.files import write_atomically
+from brian_qif.files import write_atomically, write_json
 from brian_qif.plotting.trainings import draw_comparison
 from brian_qif.protocols.checks import plain_numbers, read_object, refuse_below
 from brian_qif.protocols.configuration import configured_recipe
@@ -179,7 +179,7 @@ def _claim(path, settings):
     if path.exists():
         refuse_other_settings(read_object(path, " Choose another folder."), settings, path.parent)
         return
-    write_atomically(path, (json.dumps(settings, indent=2) + "\n").encode())
+    write_json(path, settings)
 
 
 def _final_run(folder, neuron, seed, size, config, files, threads, report):
@@ -210,7 +210,7 @@ def _final_run(folder, neuron, seed, size, config, files, threads, report):
             )
         except DIVERGED as error:
             said = {"diverged": True, "reason": str(error)}
-            write_atomically(diverged, (json.dumps(said, indent=2) + "\n").encode())
+            write_json(diverged, said)
             return {**row, **said}
         _, history = read_run(place)
     return {

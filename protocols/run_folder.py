@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brian_qif.files import write_atomically
+from brian_qif.files import write_atomically, write_json
 from brian_qif.protocols.checks import read_object
 from brian_qif.training.checkpoints import refuse_other_settings
 
@@ -109,7 +109,7 @@ class RunFolder:
 
     def write_summary(self, summary):
         """Replace summary.json."""
-        write_atomically(self.summary, (json.dumps(summary, indent=2) + "\n").encode())
+        write_json(self.summary, summary)
 
 
 def read_run(path):

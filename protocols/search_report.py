@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter
 
@@ -10,7 +9,7 @@ import optuna
 import pandas as pd
 from optuna.trial import TrialState
 
-from brian_qif.files import write_atomically
+from brian_qif.files import write_atomically, write_json
 from brian_qif.plotting.studies import draw_importance, draw_parallel, draw_slices
 from brian_qif.protocols.search_study import without_experimental_warnings
 
@@ -57,7 +56,7 @@ def write_report(study, folder, settings, synthetic, chance):
         row = sound.loc[sound["validation_accuracy"].idxmax()]
         best = {"number": int(row["number"]), "validation_accuracy": float(row["validation_accuracy"])}
         best["recipe"] = study.get_trials(deepcopy=False)[best["number"]].user_attrs["recipe"]
-        write_atomically(folder / "best.json", (json.dumps(best["recipe"], indent=2) + "\n").encode())
+        write_json(folder / "best.json", best["recipe"])
         files.append("best.json")
     importance = importances(study, space)
     title = f"{study.study_name}, {len(sound)} complete trials" + (", SYNTHETIC speech" if synthetic else "")
@@ -79,7 +78,7 @@ def write_report(study, folder, settings, synthetic, chance):
         "folder": str(folder),
         "files": files,
     }
-    write_atomically(folder / "search.json", (json.dumps(found, indent=2) + "\n").encode())
+    write_json(folder / "search.json", found)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from brian_qif.arguments import check_sample
-from brian_qif.files import write_atomically
+from brian_qif.files import write_atomically, write_json
 from brian_qif.protocols.checks import (
     folder_for_output,
     refuse_below,
@@ -200,8 +199,8 @@ def perturb_network(
     threads : int
         Samples computed at a time; it changes no number.
     about : dict, optional
-        What else decides the outcome, to be kept among the settings; by default a digest of
-        network and samples, and what the loss is of the first one.
+        What else decides the outcome, to be kept among the settings; by default a digest of network and samples,
+        and what the loss is of the first one.
     elsewhere : tuple, optional
         The address of a Dask scheduler, and a function without arguments by which its workers make the same
         `PerturbedNetwork`, with the default solver.
@@ -262,7 +261,7 @@ def perturb_network(
     summary = {"settings": settings, "found": summarise(tables, perturbed)}
     pictures = draw_all(folder, perturbed, next(iter(samples.items())), plan, tables, distances, summary)
     write_report(folder, summary, tables, pictures)
-    write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    write_json(folder / "summary.json", summary)
     return summary
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from brian_qif.files import write_atomically
+from brian_qif.files import write_atomically, write_json
 from brian_qif.plotting.stability import draw_diverged, draw_histories
 from brian_qif.protocols.checks import plain_numbers, refuse_below, refuse_unless_positive, several
 from brian_qif.protocols.configuration import configured_recipe
@@ -148,7 +147,7 @@ def _written(folder, found, settings, classes):
         "found": shares(runs, histories, classes),
         "versions": versions_of("scipy", "pandas", "joblib"),
     }
-    write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    write_json(folder / "summary.json", summary)
     _write_report(folder, summary, runs, histories)
     return summary
 
